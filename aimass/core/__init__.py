@@ -1,0 +1,1 @@
+"""The vocabulary: ids, errors, batches, signatures, events, settings. Imports nothing else of ours."""

@@ -1,0 +1,51 @@
+"""What is known about one request while it runs, and the usage event that is metered when it was answered."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Trace:
+    """One request, filled in stage by stage on its way; times in seconds on the monotonic clock."""
+
+    request_id: str
+    protocol: str = "http"
+    client_id: str = ""  # the caller's own id for the request
+    key_id: str = ""
+    account: str = ""
+    service: str = ""
+    revision: int = 0
+    plan: str = ""
+    rows: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    status: int = 0
+    error_kind: str = ""
+    error: str = ""
+    started_s: float = 0.0
+    decode_s: float = 0.0
+    queue_s: float = 0.0
+    run_s: float = 0.0
+    encode_s: float = 0.0
+    total_s: float = 0.0
+    node_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """One answered call as metering counts it. (``journal``, ``seq``) is the idempotency key, made by the server."""
+
+    journal: str
+    seq: int
+    at: float  # seconds since 1970 UTC
+    account: str
+    key_id: str
+    service: str
+    revision: int
+    plan: str
+    request_id: str
+    client_id: str
+    rows: int
+    bytes_in: int
+    bytes_out: int
+    total_us: int
+    node_us: dict[str, int]

@@ -1,0 +1,67 @@
+"""Where everything of one platform lies on disk. Standard library only: the command line starts with it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one platform, and the name of each thing in it. Always absolute."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        return self.path / "aimass.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.path / "artifacts"
+
+    @property
+    def cache(self) -> Path:
+        """Versions checked out for loading; may be deleted at any time."""
+        return self.path / "cache"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def state_file(self) -> Path:
+        """The last numbered state of the gateway, for replicas that start while the reconciler is away."""
+        return self.path / "state.json"
+
+    @property
+    def platform_file(self) -> Path:
+        """Who runs the platform and where it listens; written by ``aimass up``, read by everyone."""
+        return self.path / "platform.json"
+
+    @property
+    def key_file(self) -> Path:
+        return self.path / "key"
+
+    @property
+    def ray_token_file(self) -> Path:
+        return self.path / "ray-token"
+
+
+def find_home(start: Path | None = None) -> Home:
+    """``AIMASS_HOME``, else the nearest ``.aimass/`` from ``start`` (or here) upwards, else one to be made here."""
+    named = os.environ.get("AIMASS_HOME")
+    if named:
+        return Home(Path(named).expanduser().absolute())
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / ".aimass").is_dir():
+            return Home(folder / ".aimass")
+    return Home(here / ".aimass")

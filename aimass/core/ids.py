@@ -1,0 +1,39 @@
+"""Names, numbers and ids as types of their own, and how names and ids are made and checked."""
+
+import os
+import re
+from typing import NewType
+
+from aimass.core.errors import Invalid
+
+AccountId = NewType("AccountId", str)
+KeyId = NewType("KeyId", str)
+RunId = NewType("RunId", str)
+RequestId = NewType("RequestId", str)
+Digest = NewType("Digest", str)  # 64 lower-case hex characters of a SHA-256
+
+DEFAULT_ACCOUNT = AccountId("default")
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_REF = re.compile(r"(?P<name>[^@]+)@(?P<which>[a-z0-9][a-z0-9-]*)")
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id such as ``run-5f2c…``: 12 random hex characters, unique for our purposes."""
+    return f"{prefix}-{os.urandom(6).hex()}"
+
+
+def check_name(name: str, what: str, field: str = "") -> str:
+    """A model's, service's or node's name: a DNS label, so that it fits into URLs, files and pods."""
+    if not _NAME.fullmatch(name):
+        raise Invalid(f"{what} name {name!r} must be 1 to 63 lower-case letters, digits and inner hyphens", field=field)
+    return name
+
+
+def parse_ref(ref: str, field: str = "") -> tuple[str, int | str]:
+    """``digits-forest@3`` → (name, 3); ``digits-forest@champion`` → (name, "champion")."""
+    match = _REF.fullmatch(ref)
+    if match is None:
+        raise Invalid(f"{ref!r} must read MODEL@VERSION or MODEL@ALIAS, as in digits-forest@1", field=field)
+    which = match["which"]
+    return check_name(match["name"], "model", field), int(which) if which.isdigit() else which

@@ -1,0 +1,74 @@
+"""The platform's settings: from the environment (``AIMASS_…``) or flags of ``aimass up``, built once, passed down."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from aimass.core.home import Home, find_home
+
+
+def _as_home(value: Any) -> Any:
+    return Home(Path(value).expanduser().absolute()) if isinstance(value, str | Path) else value
+
+
+class Settings(BaseSettings):
+    """One platform. A service's own limits stand in its service.yaml, not here."""
+
+    model_config = SettingsConfigDict(env_prefix="AIMASS_", extra="forbid", frozen=True, validate_default=True)
+
+    home: Annotated[Home, NoDecode, BeforeValidator(_as_home)] = Field(default_factory=find_home)
+    """The folder that holds database, artifacts, logs, journal and key."""
+
+    host: Literal["127.0.0.1"] = "127.0.0.1"
+    """Where calls and control listen. Only loopback until Ray runs with its own authentication on every node."""
+
+    port: int = Field(default=8000, ge=1, le=65535)
+    """The door for calls."""
+
+    control_port: int = Field(default=8002, ge=1, le=65535)
+    """The door for the control API."""
+
+    ingress: Literal["own", "serve"] = "own"
+    """Who listens on ``port``: the gateway's replicas themselves, or Ray Serve's proxy (slower)."""
+
+    gateway_min_replicas: int = Field(default=1, ge=1)
+    gateway_max_replicas: int = Field(default=1, ge=1)
+    """Bounds of the gateway's size on this platform; each replica holds every in-process plan."""
+
+    gateway_target_in_flight: int = Field(default=64, ge=1)
+    """Requests in flight per replica that the gateway's size aims at."""
+
+    max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Largest request body, also after inflating; larger ones get 413."""
+
+    key_rate_per_s: float | None = Field(default=None, gt=0)
+    """Requests a second for a key that has no rate of its own; none: unlimited."""
+
+    request_log_per_s: float = Field(default=50.0, ge=0)
+    """Answered requests logged a second and replica at most; errors are always logged."""
+
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    """PEM files; both or none. Given, both doors speak HTTPS."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_cert else "http"
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.home.database}"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: give both PEM files, or none")
+        if self.port == self.control_port:
+            raise ValueError(f"port and control_port are both {self.port}; calls and control need a port each")
+        if self.gateway_min_replicas > self.gateway_max_replicas:
+            raise ValueError("gateway_min_replicas is above gateway_max_replicas")
+        return self
