@@ -1,0 +1,161 @@
+"""What a replica counts, how the counts of several replicas add up, and their Prometheus text.
+
+The counts are plain integers on the replica's one event loop (prometheus-client's own children take a lock and
+0.3 to 0.6 µs each, five times a request); prometheus-client writes the text.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+Labels = tuple[str, ...]
+
+
+@dataclass
+class Snapshot:
+    """Counts at one moment, by label values; a histogram is its buckets (not cumulative), then the sum."""
+
+    requests: dict[Labels, float] = field(default_factory=dict)  # service, revision, code
+    rejections: dict[Labels, float] = field(default_factory=dict)  # service, reason
+    in_flight: dict[Labels, float] = field(default_factory=dict)  # service, revision
+    seconds: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
+    rows: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
+
+    def without_gauges(self) -> "Snapshot":
+        """What stays true of a replica that is gone."""
+        return Snapshot(self.requests, self.rejections, {}, self.seconds, self.rows)
+
+
+class Series:
+    """The counts of one revision in one replica; the hot path adds to its fields."""
+
+    __slots__ = ("answered", "in_flight", "rows", "rows_sum", "seconds", "seconds_sum")
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.in_flight = 0
+        self.seconds = [0] * (len(SECONDS) + 1)
+        self.seconds_sum = 0.0
+        self.rows = [0] * (len(ROWS) + 1)
+        self.rows_sum = 0
+
+    def answer(self, seconds: float, rows: int) -> None:
+        """One call answered with 200."""
+        self.answered += 1
+        self.seconds[bisect_left(SECONDS, seconds)] += 1
+        self.seconds_sum += seconds
+        self.rows[bisect_left(ROWS, rows)] += 1
+        self.rows_sum += rows
+
+
+class Metrics:
+    """All counts of one replica."""
+
+    def __init__(self) -> None:
+        self._series: dict[Labels, Series] = {}
+        self._refused: dict[Labels, float] = {}
+        self._rejections: dict[Labels, float] = {}
+
+    def series(self, service: str, revision: int) -> Series:
+        """The counts of a revision; the same object at every call."""
+        return self._series.setdefault((service, str(revision)), Series())
+
+    def refuse(self, service: str, revision: int, status: int, reason: str) -> None:
+        """One call not answered with 200; ``service`` is empty where the caller named none that exists."""
+        labels = (service, str(revision or ""), str(status))
+        self._refused[labels] = self._refused.get(labels, 0) + 1
+        cause = (service, reason)
+        self._rejections[cause] = self._rejections.get(cause, 0) + 1
+
+    @property
+    def requests(self) -> float:
+        """Calls so far, answered or refused."""
+        return sum(series.answered for series in self._series.values()) + sum(self._refused.values())
+
+    @property
+    def in_flight(self) -> int:
+        return sum(series.in_flight for series in self._series.values())
+
+    def snapshot(self) -> Snapshot:
+        """The counts now, as values of their own."""
+        shot = Snapshot(requests=dict(self._refused), rejections=dict(self._rejections))
+        for labels, series in self._series.items():
+            shot.requests[(*labels, "200")] = series.answered
+            shot.in_flight[labels] = series.in_flight
+            shot.seconds[labels] = [*series.seconds, series.seconds_sum]
+            shot.rows[labels] = [*series.rows, series.rows_sum]
+        return shot
+
+
+def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """The sum of several replicas' counts."""
+    total = Snapshot()
+    for shot in snapshots:
+        _add(total.requests, shot.requests)
+        _add(total.rejections, shot.rejections)
+        _add(total.in_flight, shot.in_flight)
+        _add_lists(total.seconds, shot.seconds)
+        _add_lists(total.rows, shot.rows)
+    return total
+
+
+def render(shot: Snapshot, replicas: int) -> bytes:
+    """Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(shot, replicas))
+    return generate_latest(registry)
+
+
+class _Collector:
+    def __init__(self, shot: Snapshot, replicas: int) -> None:
+        self._shot = shot
+        self._replicas = replicas
+
+    def collect(self) -> Iterator[Metric]:
+        shot, revision = self._shot, ["service", "revision"]
+        requests = CounterMetricFamily("aimass_requests", "Calls by outcome.", labels=[*revision, "code"])
+        for labels, count in sorted(shot.requests.items()):
+            requests.add_metric(labels, count)
+        rejections = CounterMetricFamily(
+            "aimass_rejections", "Calls not answered, by reason.", labels=["service", "reason"]
+        )
+        for labels, count in sorted(shot.rejections.items()):
+            rejections.add_metric(labels, count)
+        in_flight = GaugeMetricFamily("aimass_in_flight", "Calls being answered.", labels=revision)
+        for labels, count in sorted(shot.in_flight.items()):
+            in_flight.add_metric(labels, count)
+        seconds = HistogramMetricFamily(
+            "aimass_request_seconds", "Seconds from the head of a call to its answer.", labels=revision
+        )
+        for labels, counts in sorted(shot.seconds.items()):
+            seconds.add_metric(labels, _cumulative(SECONDS, counts), counts[-1])
+        rows = HistogramMetricFamily("aimass_batch_rows", "Rows in a call.", labels=revision)
+        for labels, counts in sorted(shot.rows.items()):
+            rows.add_metric(labels, _cumulative(ROWS, counts), counts[-1])
+        replicas = GaugeMetricFamily("aimass_replicas", "Replicas of the gateway that live.", value=self._replicas)
+        yield from (requests, rejections, in_flight, seconds, rows, replicas)
+
+
+def _cumulative(bounds: tuple[float, ...], counts: list[float]) -> list[tuple[str, float]]:
+    buckets, total = [], 0.0
+    for bound, count in zip([*map(str, bounds), "+Inf"], counts, strict=False):
+        total += count
+        buckets.append((bound, total))
+    return buckets
+
+
+def _add(total: dict[Labels, float], more: dict[Labels, float]) -> None:
+    for labels, value in more.items():
+        total[labels] = total.get(labels, 0) + value
+
+
+def _add_lists(total: dict[Labels, list[float]], more: dict[Labels, list[float]]) -> None:
+    for labels, values in more.items():
+        known = total.get(labels)
+        total[labels] = [a + b for a, b in zip(known, values, strict=True)] if known else list(values)

@@ -1,0 +1,1 @@
+"""What stands on the wire: the Open Inference Protocol's requests and answers, their tensors and their bytes."""

@@ -1,0 +1,115 @@
+"""The gateway's numbered state and what replicas and reconciler tell each other. Values only: no Ray, no HTTP."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class KeyState:
+    """One API key that works: revoked keys are left out of the state."""
+
+    id: str
+    account: str
+    digest: str  # SHA-256 of the secret, hex
+    scopes: tuple[str, ...]
+    rate_per_s: float | None = None
+    expires_at: float | None = None  # seconds since 1970 UTC
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A service's limits, from its document."""
+
+    deadline_ms: float | None = None
+    max_queue: int = 512
+    max_batch: int = 1024  # rows in one request
+    max_concurrent: int = 2  # long calls that run at a time in one replica
+
+
+@dataclass(frozen=True)
+class RevisionState:
+    """A revision that replicas prepare: loaded and warm before any traffic goes to it."""
+
+    number: int
+    digest: str
+    layout: Mapping[str, Any]  # serving.layout.Layout as JSON
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """A service: revisions to hold ready, and the per cent of traffic of each (none: prepared only)."""
+
+    name: str
+    account: str
+    limits: Limits
+    weights: Mapping[int, float]
+    revisions: tuple[RevisionState, ...]
+
+
+@dataclass(frozen=True)
+class GatewayState:
+    """All that a replica must know, under one number that only grows."""
+
+    number: int
+    keys: tuple[KeyState, ...] = ()
+    services: tuple[ServiceState, ...] = ()
+    replicas_hint: int = 1  # replicas expected; a key's share of its rate until the first sync
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "GatewayState":
+        return cls(
+            number=data["number"],
+            keys=tuple(KeyState(**{**item, "scopes": tuple(item["scopes"])}) for item in data["keys"]),
+            services=tuple(_service(item) for item in data["services"]),
+            replicas_hint=data["replicas_hint"],
+        )
+
+    def dumps(self) -> bytes:
+        """The state as bytes: what travels to replicas and lies in ``home.state_file``."""
+        return json.dumps(self.to_json(), separators=(",", ":")).encode()
+
+    @classmethod
+    def loads(cls, data: bytes) -> "GatewayState":
+        return cls.from_json(json.loads(data))
+
+
+def _service(data: Mapping[str, Any]) -> ServiceState:
+    return ServiceState(
+        name=data["name"],
+        account=data["account"],
+        limits=Limits(**data["limits"]),
+        weights={int(number): weight for number, weight in data["weights"].items()},
+        revisions=tuple(RevisionState(**item) for item in data["revisions"]),
+    )
+
+
+@dataclass(frozen=True)
+class ReplicaReport:
+    """What a replica says about itself, once a second and as the acknowledgement of a state."""
+
+    replica: str
+    pid: int
+    node: str
+    number: int  # of the state it has applied
+    loaded: tuple[tuple[str, int], ...] = ()  # (service, revision)
+    failed: Mapping[str, str] = field(default_factory=dict)  # "service/revision" → why it could not be loaded
+    in_flight: float = 0.0
+    connections: int = 0
+    requests_per_s: float = 0.0
+    usage: Mapping[str, float] = field(default_factory=dict)  # key id → requests a second it sent here, refused or not
+
+
+@dataclass(frozen=True)
+class SyncAnswer:
+    """What the reconciler answers to a report."""
+
+    number: int
+    state: bytes | None = None  # GatewayState.dumps() when the replica is behind
+    shares: Mapping[str, float] = field(default_factory=dict)  # key id → this replica's share of the key's rate
+    replicas: int = 1
+    mean_requests_per_s: float = 0.0  # over the live replicas; those well above it let connections go

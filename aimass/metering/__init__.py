@@ -1,0 +1,1 @@
+"""Metering: each answered call becomes one usage event, in the replica's journal first, in the database soon after."""
