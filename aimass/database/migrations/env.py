@@ -1,0 +1,13 @@
+"""What Alembic runs around the migrations: the caller's connection, inside the caller's transaction."""
+
+from alembic import context
+
+from aimass.database.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,  # SQLite changes a table by copying it
+)
+with context.begin_transaction():
+    context.run_migrations()
