@@ -1,0 +1,1 @@
+"""Models, their immutable versions and movable aliases, and the artifacts that hold their bytes."""

@@ -1,0 +1,6 @@
+"""Artifacts by the SHA-256 of their bytes."""
+
+STORES = {
+    "local": "aimass.storage.local:LocalStore",
+    "memory": "aimass.storage.memory:MemoryStore",
+}
