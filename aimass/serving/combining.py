@@ -1,0 +1,37 @@
+"""A combine node at work in numpy: the combiner's probabilities, and the label that stands for the best of them."""
+
+import numpy as np
+
+from aimass.core import plugins
+from aimass.core.batch import Array, Batch
+from aimass.core.signature import Signature
+from aimass.ensembling.combiners import COMBINERS
+from aimass.ensembling.combiners.base import Combiner
+
+LABEL = "label"
+PROBABILITIES = "probabilities"
+
+
+def make_combiner(name: str, weights: tuple[float, ...] | None, field: str = "combine") -> Combiner:
+    """The combiner of that name; an unknown name or weights that it refuses are ``Invalid``."""
+    combiner: Combiner = plugins.load(COMBINERS, name, field)(weights)
+    return combiner
+
+
+class Combine:
+    """Called with the members' outputs, in order; answers what of ``probabilities`` and ``label`` is wanted."""
+
+    def __init__(
+        self, name: str, weights: tuple[float, ...] | None, classes: tuple[int, ...] | None, signature: Signature
+    ) -> None:
+        self._combine = make_combiner(name, weights).combine
+        self._classes: Array | None = None if classes is None else np.array(classes, np.int64)
+        self._labels = any(spec.name == LABEL for spec in signature.outputs)
+
+    def __call__(self, members: Batch) -> Batch:
+        probabilities = self._combine(list(members.values()))
+        answer: Batch = {PROBABILITIES: probabilities}
+        if self._labels:
+            best = probabilities.argmax(axis=1)
+            answer[LABEL] = best if self._classes is None else self._classes[best]
+        return answer

@@ -1,0 +1,1 @@
+"""The physical plans: one file each, from a graph to the layout that a replica executes."""
