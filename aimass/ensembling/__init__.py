@@ -1,0 +1,1 @@
+"""Ensembles: which members are worth having, and how their outputs become one."""

@@ -1,0 +1,1 @@
+"""One conformance kit per extension point, and fakes; shipped, so that outsiders hold their own plugins to them."""
