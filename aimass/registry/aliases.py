@@ -30,7 +30,7 @@ class AliasMove:
 
 
 def move(session: Session, ref: str, number: int | None, *, who: str, why: str, clock: Clock) -> AliasMove:
-    """Point ``ref`` (``name@alias``) at a version, or take it away with none; a move to where it is leaves no record."""
+    """Point ``ref`` (``name@alias``) at a version, or take it away with none; no move, no record."""
     model, _, alias = ref.partition("@")
     if not _ALIAS.fullmatch(alias):
         raise Invalid(
@@ -62,7 +62,7 @@ def resolve(session: Session, ref: str, field: str = "") -> Version:
 def current(session: Session, model: str, field: str = "") -> dict[str, int]:
     """Every alias of the model and the version it points at; ``NotFound`` for an unknown model."""
     versions.check_model(session, model, field)
-    return versions.current_aliases(session, model)
+    return versions.current_aliases(session, model).get(model, {})
 
 
 def history(session: Session, model: str, alias: str | None = None) -> list[AliasMove]:

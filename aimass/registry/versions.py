@@ -95,7 +95,8 @@ def remove(session: Session, name: str, number: int, referenced: Collection[str]
     ``referenced`` are the references (``name@3``) that live revisions hold; aliases and ensembles are looked up here.
     """
     version = get(session, name, number)
-    aliases = [alias for alias, at in current_aliases(session, name).items() if at == number]
+    pointing = current_aliases(session, name).get(name, {})
+    aliases = [alias for alias, at in pointing.items() if at == number]
     if aliases:
         raise Conflict(f"{version.ref} is {name}@{aliases[0]}; move that alias first")
     if version.ref in referenced:
@@ -109,11 +110,17 @@ def remove(session: Session, name: str, number: int, referenced: Collection[str]
     session.flush()
 
 
-def current_aliases(session: Session, model: str) -> dict[str, int]:
-    """Every alias of the model and where it points now: the newest of its moves, unless that took it away."""
-    newest = select(func.max(AliasMoveRow.id)).where(AliasMoveRow.model == model).group_by(AliasMoveRow.alias)
+def current_aliases(session: Session, model: str | None = None) -> dict[str, dict[str, int]]:
+    """Model → alias → version, of one model or all: the newest move of each alias, unless that took it away."""
+    newest = select(func.max(AliasMoveRow.id)).group_by(AliasMoveRow.model, AliasMoveRow.alias)
+    if model is not None:
+        newest = newest.where(AliasMoveRow.model == model)
     moves = session.scalars(select(AliasMoveRow).where(AliasMoveRow.id.in_(newest)).order_by(AliasMoveRow.alias))
-    return {move.alias: move.number for move in moves if move.number is not None}
+    found: dict[str, dict[str, int]] = {}
+    for move in moves:
+        if move.number is not None:
+            found.setdefault(move.model, {})[move.alias] = move.number
+    return found
 
 
 def _version(row: VersionRow) -> Version:

@@ -1,0 +1,79 @@
+"""Artifacts in use: versions checked out for loading, and the sweep of what nobody refers to."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aimass.core.errors import AimassError, Unavailable
+from aimass.core.ids import Digest
+from aimass.database.tables import FileRow
+from aimass.registry.manifest import canonical_json
+from aimass.storage.base import ArtifactStore
+
+
+def checkout(store: ArtifactStore, files: Mapping[str, Digest], cache: Path) -> Path:
+    """A folder under ``cache`` that holds just these files, each checked against its digest now.
+
+    The same files share a folder; one that is incomplete or damaged is made again from the store. Errors name the file.
+    """
+    folder = cache / hashlib.sha256(canonical_json(dict(files))).hexdigest()[:32]
+    if _is_complete(folder, files):
+        return folder
+    partial = cache / f".{folder.name}.{os.urandom(4).hex()}"
+    try:
+        partial.mkdir(parents=True)
+        for name, digest in files.items():
+            _fetch(store, name, digest, partial)
+        if folder.exists():
+            folder.rename(partial / ".replaced")
+        partial.rename(folder)
+    except OSError as error:
+        if not _is_complete(folder, files):  # else another process was faster
+            raise Unavailable(f"cannot check out into {cache}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder / ".replaced", ignore_errors=True)
+    return folder
+
+
+def unreferenced(session: Session, store: ArtifactStore, also: Collection[Digest]) -> list[Digest]:
+    """Artifacts in the store that no version has, nor ``also`` (what live revisions compiled) names."""
+    needed = set(session.scalars(select(FileRow.digest).distinct())) | set(also)
+    return sorted(digest for digest in store.digests() if digest not in needed)
+
+
+def sweep(session: Session, store: ArtifactStore, also: Collection[Digest]) -> int:
+    """Delete what ``unreferenced`` lists; the bytes that were freed.
+
+    Call it in a writing transaction: versions are registered in one too, so none can come to need what is deleted.
+    """
+    freed = 0
+    for digest in unreferenced(session, store, also):
+        freed += store.size(digest)
+        store.delete(digest)
+    return freed
+
+
+def _is_complete(folder: Path, files: Mapping[str, Digest]) -> bool:
+    try:
+        present = {path.name for path in folder.iterdir()}
+        return present == set(files) and all(_hash(folder / name) == digest for name, digest in files.items())
+    except OSError:
+        return False
+
+
+def _fetch(store: ArtifactStore, name: str, digest: Digest, folder: Path) -> None:
+    try:
+        store.fetch(digest, folder / name)
+    except AimassError as error:
+        raise type(error)(f"{name}: {error.message}", error.field, error.retry_after_s) from error
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

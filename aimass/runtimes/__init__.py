@@ -1,0 +1,5 @@
+"""What runs a version: a folder on disk becomes ``predict(batch)``."""
+
+RUNTIMES = {
+    "onnx": "aimass.runtimes.onnx:OnnxRuntime",
+}
