@@ -32,7 +32,7 @@ class Door:
         self._closing = False
         config = uvicorn.Config(
             self._answer if http == "httptools" else app,
-            http=http,  # type: ignore[arg-type]
+            http=http,
             loop="none",
             lifespan="off",
             interface="asgi3",
@@ -66,7 +66,7 @@ class Door:
             raise
         self._socket = listener
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
-        while not self._server.started and not self._task.done():
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.001)
         if self._task.done():
             self._task.result()
@@ -80,6 +80,11 @@ class Door:
     def connections(self) -> int:
         """Connections open now."""
         return len(self._server.server_state.connections)
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether the listener has ended without being closed."""
+        return self._task is not None and self._task.done()
 
     @property
     def closing(self) -> bool:

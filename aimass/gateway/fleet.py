@@ -46,7 +46,7 @@ class Fleet:
         if snapshot is not None:
             self._gone = merge([self._gone, snapshot.without_gauges()])
 
-    def text(self, now: float) -> str:
+    def text(self, now: float) -> bytes:
         """The metrics of all replicas, living and gone, in Prometheus' text format."""
         living = {report.replica for report in self.live(now)}
         parts = [

@@ -1,0 +1,245 @@
+"""The gateway as an ASGI application: who calls, what for, and every answer that is not an inference."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any
+
+import aimass
+from aimass.core.errors import AimassError, Bug, Timeout, TooLarge, Unavailable
+from aimass.core.events import Trace
+from aimass.core.settings import Settings
+from aimass.gateway.admission import Keys, require
+from aimass.gateway.infer import Call, Inference, Parts
+from aimass.gateway.metrics import render
+from aimass.gateway.protocols.http import Head, Reply, as_ours, json_reply, refusal
+from aimass.gateway.protocols.oip import describe
+from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
+from aimass.gateway.state import GatewayState
+
+BODY_S = 60.0  # a body that has not arrived by then is given up, unless the service's deadline is shorter
+LOOPBACK = ("127.0.0.1", "::1")
+EXTENSIONS = ["binary_tensor_data", "model_repository"]
+TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+
+Answer = Reply | Awaitable[Reply]
+Verb = Callable[[Call, Endpoint], Answer]
+_log = logging.getLogger(__name__)
+
+
+class GatewayApp:
+    """Testable without Ray: give it a state and loaded plans by ``apply``."""
+
+    def __init__(self, settings: Settings, parts: Parts, name: str) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._now = parts.clock.monotonic
+        self._time = parts.clock.now
+        self._inference = Inference(parts, settings.max_body_bytes)
+        self._prefix = sha256(name.encode()).hexdigest()[:8] + f"{round(parts.clock.now() * 1e3):011x}"
+        self._count = 0
+        self._keys = Keys({})
+        self.table: Table = build_table(GatewayState(0), {}, parts.metrics, None)
+        self.closes: Callable[[], bool] = lambda: False
+        self.whole_metrics: Callable[[], Awaitable[bytes]] | None = None
+        self._verbs: dict[str, Verb] = {
+            "health": lambda call, _: Reply(Head(200, TEXT), b"success", call.request_id),
+            "live": lambda call, _: json_reply({"live": True}, call.request_id),
+            "ready": lambda call, _: json_reply(
+                {"ready": self.is_ready}, call.request_id, 200 if self.is_ready else 503
+            ),
+            "server": lambda call, _: json_reply(
+                {"name": "aimass", "version": aimass.__version__, "extensions": EXTENSIONS}, call.request_id
+            ),
+            "index": self._index,
+            "model": self._model,
+            "model_ready": self._model_ready,
+            "metrics": self._metrics,
+        }
+
+    def apply(self, state: GatewayState, plans: Plans) -> None:
+        """Answer from this state on; calls that run finish on the table they began with."""
+        share = 1 / max(1, state.replicas_hint)
+        keys = Keys.build(state.keys, self._settings.key_rate_per_s, share, self._now(), self._keys)
+        self.table = build_table(state, plans, self._parts.metrics, self.table)
+        self._keys = keys
+
+    @property
+    def keys(self) -> Keys:
+        return self._keys
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a state was applied."""
+        return self.table.number > 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            raise Bug(f"the gateway answers http, not {scope['type']}")
+        call = self._begin(scope)
+        if isinstance(call, Call):
+            try:
+                body = await self._read_body(call, receive)
+            except AimassError as error:
+                answer: Answer = self._refuse(call, error)
+            else:
+                if body is None:
+                    return  # the caller is gone
+                answer = self._finish(call, body)
+        else:
+            answer = call
+        reply = answer if isinstance(answer, Reply) else await answer
+        await reply.send(send, self.closes())
+
+    def answer(self, scope: Any, body: bytes) -> Answer:
+        """The same for a request that is here as a whole."""
+        call = self._begin(scope)
+        return self._finish(call, body) if isinstance(call, Call) else call
+
+    def _begin(self, scope: Any) -> Call | Reply:
+        """All that the head of a request can decide."""
+        started = self._now()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._count += 1
+        call = Call(started, headers, f"{self._prefix}{self._count:08x}")
+        try:
+            self._admit(call, scope)
+        except AimassError as error:
+            return self._refuse(call, error)
+        return call
+
+    def _admit(self, call: Call, scope: Any) -> None:
+        path, method = scope["path"], scope["method"]
+        table = self.table
+        if method == "POST" and path in table.infer:
+            call.endpoint = table.infer[path]
+            call.key = key = self._keys.find(call.headers.get(b"authorization", b""), self._time())
+            key.spend(call.started)
+            if not key.can_predict:
+                require(key, "predict")
+            return
+        if path in table.paths and table.paths[path][0].is_open and (path != "/metrics" or _is_local(scope)):
+            call.endpoint = table.find(method, path)
+            return
+        call.key = key = self._keys.find(call.headers.get(b"authorization", b""), self._time())
+        key.spend(call.started)
+        call.endpoint = table.find(method, path)
+        require(key, *(["read"] if path == "/metrics" else ["predict", "read"]))
+
+    async def _read_body(self, call: Call, receive: Any) -> bytes | None:
+        limit = self._settings.max_body_bytes
+        length = call.headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+        chunks: list[bytes] = []
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._body_time(call)):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    chunks.append(message.get("body", b""))
+                    size += len(chunks[-1])
+                    if size > limit:
+                        raise _too_large(limit)
+                    if not message.get("more_body"):
+                        return b"".join(chunks)
+        raise Timeout(f"the body did not arrive in time; {size} bytes came")
+
+    @staticmethod
+    def _body_time(call: Call) -> float:
+        service = call.endpoint.service if call.endpoint else None
+        return min(BODY_S, service.deadline_s) if service else BODY_S
+
+    def _finish(self, call: Call, body: bytes) -> Answer:
+        call.received = len(body)
+        endpoint = call.endpoint
+        assert endpoint is not None
+        try:
+            if len(body) > self._settings.max_body_bytes:
+                raise _too_large(self._settings.max_body_bytes)
+            if endpoint.verb != "infer":
+                return self._verbs[endpoint.verb](call, endpoint)
+            service = endpoint.service
+            assert service is not None
+            answer = self._inference.run(call, endpoint.target or service.pick(call.request_id), body)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
+            return self._refuse(call, error)
+        return answer if isinstance(answer, Reply) else self._later(call, answer)
+
+    async def _later(self, call: Call, answer: Awaitable[Reply]) -> Reply:
+        try:
+            return await answer
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
+            return self._refuse(call, error)
+
+    def _refuse(self, call: Call, error: Exception) -> Reply:
+        """The answer to an error, counted and always written down."""
+        ours = as_ours(error)
+        if ours is not error or isinstance(error, Bug):
+            _log.error("request %s failed", call.request_id, exc_info=error)
+        reply = refusal(ours, call.request_id)
+        target = call.target
+        service = call.endpoint.service.name if call.endpoint and call.endpoint.service else ""
+        revision = target.revision if target else 0
+        self._parts.metrics.refuse(service, revision, reply.head.status, ours.kind.value)
+        trace = Trace(call.request_id, service=service, revision=revision, status=reply.head.status)
+        trace.plan = target.plan.plan if target else ""
+        trace.key_id, trace.account = (call.key.id, call.key.account) if call.key else ("", "")
+        trace.error_kind, trace.error = ours.kind.value, str(ours)
+        trace.bytes_in, trace.bytes_out = call.received, len(reply.body)
+        trace.total_s = self._now() - call.started
+        self._parts.recorder.record(trace)
+        return reply
+
+    def _index(self, call: Call, _: Endpoint) -> Reply:
+        rows = []
+        for name, service in sorted(self.table.services.items()):
+            for number in sorted({*self.table.known[name], *service.targets}):
+                ready = number in service.targets
+                reason = "" if ready else "not loaded yet"
+                state = "READY" if ready else "UNAVAILABLE"
+                rows.append({"name": name, "version": str(number), "state": state, "reason": reason})
+        return json_reply(rows, call.request_id)
+
+    def _model(self, call: Call, endpoint: Endpoint) -> Reply:
+        service = _service_of(endpoint)
+        target = endpoint.target or service.pick(call.request_id)
+        numbers = [target.revision] if endpoint.target else sorted(service.targets)
+        return json_reply(describe(service.name, numbers, target.plan.plan, target.signature), call.request_id)
+
+    def _model_ready(self, call: Call, endpoint: Endpoint) -> Reply:
+        service = _service_of(endpoint)
+        if endpoint.target is None and not service.is_ready:
+            raise Unavailable(f"service {service.name!r} is not ready", retry_after_s=1)
+        return json_reply({"name": service.name, "ready": True}, call.request_id)
+
+    def _metrics(self, call: Call, _: Endpoint) -> Answer:
+        if self.whole_metrics is None:
+            return Reply(Head(200, TEXT), render(self._parts.metrics.snapshot(), 1), call.request_id)
+        return self._all_metrics(call, self.whole_metrics)
+
+    async def _all_metrics(self, call: Call, whole: Callable[[], Awaitable[bytes]]) -> Reply:
+        try:
+            text = await whole()
+        except Exception:  # noqa: BLE001 - the reconciler is away: this replica's own counts are better than none
+            text = render(self._parts.metrics.snapshot(), 1)
+        return Reply(Head(200, TEXT), text, call.request_id)
+
+
+def _service_of(endpoint: Endpoint) -> Service:
+    assert endpoint.service is not None
+    return endpoint.service
+
+
+def _is_local(scope: Any) -> bool:
+    client = scope.get("client")
+    return bool(client) and client[0] in LOOPBACK
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {limit} bytes; send fewer rows in a request")

@@ -1,0 +1,238 @@
+"""One replica of the gateway inside Ray Serve: opens the door, takes states, reports once a second. Thin on purpose."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any
+
+import ray
+from ray import serve
+
+from aimass.core.clock import SystemClock
+from aimass.core.settings import Settings
+from aimass.gateway.app import GatewayApp
+from aimass.gateway.balance import Balancer, Load
+from aimass.gateway.door import Door
+from aimass.gateway.infer import Parts
+from aimass.gateway.loading import Loading, Name
+from aimass.gateway.metrics import Metrics, Snapshot
+from aimass.gateway.protocols.direct import direct_protocol
+from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
+from aimass.metering.journal import Journal
+from aimass.monitoring.recorder import Recorder
+from aimass.registry.artifacts import checkout
+from aimass.serving.executor import Executor
+from aimass.serving.loader import load
+from aimass.storage.local import LocalStore
+
+RECONCILER = "aimass-reconciler"
+NAMESPACE = "aimass"
+SYNC_S = 1.0
+SYNC_WAIT_S = 5.0  # an answer that takes longer is given up; the replica goes on with what it has
+LAG_S = 0.05
+FIRST_LOAD_S = 120.0  # a replica that starts opens its door after that even if something still loads
+THREADS = 4  # for long calls; each service may take `max_concurrent` of them
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """The deployment's class. Serve awaits ``__init__`` before the first health check and ``__del__`` at the end."""
+
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        home, clock = settings.home, SystemClock()
+        context = serve.get_replica_context()
+        self._name = f"gateway-{context.replica_id.unique_id}"
+        self._node = ray.get_runtime_context().get_node_id()
+        self._settings = settings
+        self._metrics = Metrics()
+        self._journal = Journal(home.journal, self._name)
+        self._recorder = Recorder(home.logs, self._name, settings.request_log_per_s, clock)
+        self._executor = Executor(THREADS, clock)
+        parts = Parts(clock, self._journal, self._recorder, self._metrics, self._executor)
+        self.app = GatewayApp(settings, parts, self._name)
+        self.app.whole_metrics = self._whole_metrics
+        self._load = Load()
+        self._balancer = Balancer(Random())
+        self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded)
+        self._state = GatewayState(0)
+        self._used: dict[str, int] = {}
+        self._synced_at = clock.monotonic()
+        self._clock = clock
+        await self._first_state()
+        self._door: Door | None = None
+        if settings.ingress == "own":
+            tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+            self._door = Door(self.app, settings.host, settings.port, tls, direct_protocol(self.app))
+            self.app.closes = self._closes
+            await self._door.open()
+        self._tasks = [asyncio.create_task(self._sync_forever()), asyncio.create_task(self._watch_lag())]
+
+    async def __del__(self) -> None:  # type: ignore[misc]
+        if not hasattr(self, "_tasks"):
+            return
+        for task in self._tasks:
+            task.cancel()
+        if self._door is not None:
+            await self._door.close()
+        self._loading.close()
+        self._executor.close()
+        self._journal.close()
+        with contextlib.suppress(OSError):
+            self._recorder.flush()
+
+    async def apply(self, state: bytes) -> ReplicaReport:
+        """Take a numbered state: one assignment now, loads beside it. An older number than ours changes nothing."""
+        self._apply(GatewayState.loads(state))
+        return self._report()
+
+    async def await_loaded(self, number: int) -> ReplicaReport:
+        """The report once this state is here and each of its revisions is loaded or has failed."""
+        while self._state.number < number:  # noqa: ASYNC110 - the state may come by either of two ways
+            await asyncio.sleep(0.01)
+        await self._loading.settle()
+        return self._report()
+
+    async def report(self) -> ReplicaReport:
+        return self._report()
+
+    async def metrics_snapshot(self) -> tuple[str, Snapshot]:
+        """This replica's name and counts."""
+        return self._name, self._metrics.snapshot()
+
+    async def ping(self) -> int:
+        """The process id."""
+        return os.getpid()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        return {"in_flight": self._load.in_flight(self._metrics.in_flight)}
+
+    def check_health(self) -> None:
+        if self._door is not None and self._door.has_stopped:
+            raise RuntimeError("the door is shut")
+
+    def _apply(self, state: GatewayState) -> None:
+        if state.number <= self._state.number:
+            return
+        self._state = state
+        self.app.apply(state, self._loading.plans)
+        self._loading.prepare(state)
+
+    def _loaded(self) -> None:
+        self.app.apply(self._state, self._loading.plans)
+
+    def _report(self) -> ReplicaReport:
+        now = self._clock.monotonic()
+        return ReplicaReport(
+            replica=self._name,
+            pid=os.getpid(),
+            node=self._node,
+            number=self._state.number,
+            loaded=tuple(sorted(self._loading.plans)),
+            failed=dict(self._loading.failed),
+            in_flight=self._load.in_flight(self._metrics.in_flight),
+            connections=self._door.connections if self._door else 0,
+            requests_per_s=self._load.requests_per_s,
+            usage=self._usage(now),
+        )
+
+    def _usage(self, now: float) -> dict[str, float]:
+        elapsed = max(1e-3, now - self._synced_at)
+        return {key.id: (key.used - self._used.get(key.id, 0)) / elapsed for key in self.app.keys.all()}
+
+    async def _first_state(self) -> None:
+        try:
+            self._take(await self._ask(self._report()))
+        except Exception as error:  # noqa: BLE001 - the reconciler may be away; its last state lies on disk
+            _log.warning("the reconciler did not answer: %s", error)
+        path = self._settings.home.state_file
+        if self._state.number == 0 and path.exists():
+            self._apply(GatewayState.loads(path.read_bytes()))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._loading.settle(), FIRST_LOAD_S)
+
+    async def _sync_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SYNC_S)
+            now = self._clock.monotonic()
+            self._load.sample_requests(self._metrics.requests, max(1e-3, now - self._synced_at))
+            report = self._report()
+            self._used = {key.id: key.used for key in self.app.keys.all()}
+            self._synced_at = now
+            try:
+                self._take(await self._ask(report))
+            except Exception as error:  # noqa: BLE001 - go on with what is here, and ask again
+                _log.debug("the reconciler did not answer: %s", error)
+            await self._tidy()
+
+    async def _ask(self, report: ReplicaReport) -> SyncAnswer:
+        reconciler = ray.get_actor(RECONCILER, NAMESPACE)
+        answer: SyncAnswer = await asyncio.wait_for(reconciler.sync.remote(report), SYNC_WAIT_S)
+        return answer
+
+    def _take(self, answer: SyncAnswer) -> None:
+        if answer.state is not None:
+            self._apply(GatewayState.loads(answer.state))
+        for key in self.app.keys.all():
+            if key.id in answer.shares:
+                key.set_share(answer.shares[key.id])
+        if self._door is not None:
+            mine = self._load.requests_per_s
+            self._balancer.update(mine, answer.mean_requests_per_s, self._door.connections, answer.replicas)
+
+    async def _tidy(self) -> None:
+        needed = self.app.table.in_use | {
+            (service.name, revision.number) for service in self._state.services for revision in service.revisions
+        }
+        self._loading.drop(needed, self._is_busy)
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._recorder.flush)
+
+    def _is_busy(self, name: Name) -> bool:
+        return self._metrics.series(*name).in_flight > 0
+
+    async def _watch_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_S
+            await asyncio.sleep(LAG_S)
+            self._load.sample_lag(max(0.0, loop.time() - due))
+
+    def _closes(self) -> bool:
+        return (self._door is not None and self._door.closing) or self._balancer.closes()
+
+    async def _whole_metrics(self) -> bytes:
+        reconciler = ray.get_actor(RECONCILER, NAMESPACE)
+        text: bytes = await asyncio.wait_for(reconciler.metrics.remote(), SYNC_WAIT_S)
+        return text
+
+
+def mounted(replica: type[Gateway]) -> Any:
+    """The same replica behind Serve's own ingress: its app answers what Serve's proxy brings."""
+
+    class _Mounted:
+        def __init__(self) -> None:
+            self.app: GatewayApp | None = None
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            assert self.app is not None
+            await self.app(scope, receive, send)
+
+    entry = _Mounted()
+
+    @serve.ingress(entry)
+    class GatewayBehindServe(replica):  # type: ignore[valid-type, misc]
+        async def __init__(self, settings: Settings) -> None:
+            await super().__init__(settings)
+            self._asgi_app.app = self.app
+
+    return GatewayBehindServe
+
+
+def _checkout(settings: Settings) -> Callable[..., Any]:
+    store = LocalStore(settings.home.artifacts)
+    return lambda files: checkout(store, files, settings.home.cache)

@@ -1,0 +1,216 @@
+"""Which path means what: every service's revisions as they can be called, made anew for each numbered state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aimass.core.errors import AimassError, NotFound, Unavailable
+from aimass.core.signature import Signature
+from aimass.gateway.metrics import Metrics, Series
+from aimass.gateway.protocols.http import JSON, OCTETS, Head
+from aimass.gateway.protocols.oip import AnswerWriter, RequestReader
+from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceState
+from aimass.metering.journal import EventEncoder
+from aimass.serving.executor import Slot
+from aimass.serving.loader import LoadedPlan
+from aimass.serving.traffic.base import SHARE, Traffic
+from aimass.serving.traffic.weighted import WeightedTraffic
+
+Plans = Mapping[tuple[str, int], LoadedPlan]
+
+
+class Target:
+    """One loaded revision with all that a call on it needs, bound once."""
+
+    def __init__(
+        self, service: ServiceState, revision: RevisionState, plan: LoadedPlan, series: Series, slot: Slot
+    ) -> None:
+        self.service = service.name
+        self.account = service.account
+        self.limits: Limits = service.limits
+        self.revision = revision.number
+        self.plan = plan
+        self.series = series
+        self.slot = slot
+        self.deadline_s = _deadline_s(service.limits)
+        self.reader = RequestReader(plan.signature, service.limits.max_batch)
+        self.answers = AnswerWriter(service.name, revision.number)
+        self.encoders: dict[str, EventEncoder] = {}
+        self.traced = len(revision.layout["nodes"]) > 1
+        named = [(b"x-aimass-revision", b"%d" % revision.number), (b"x-aimass-plan", plan.plan.encode())]
+        self.json_head = Head(200, [JSON, *named])
+        self.binary_head = Head(200, [OCTETS, *named])
+
+    @property
+    def signature(self) -> Signature:
+        return self.plan.signature
+
+    def encoder(self, key_id: str, account: str) -> EventEncoder:
+        """Encodes the usage events of a key on this revision."""
+        encoder = self.encoders.get(key_id)
+        if encoder is None:
+            encoder = EventEncoder(account, key_id, self.service, self.revision, self.plan.plan)
+            self.encoders[key_id] = encoder
+        return encoder
+
+
+class Service:
+    """A service's loaded revisions and how its traffic is spread over them."""
+
+    def __init__(self, state: ServiceState, targets: dict[int, Target], traffic: Traffic | None, why_not: str) -> None:
+        self.name = state.name
+        self.deadline_s = _deadline_s(state.limits)
+        self.targets = targets
+        self.traffic = traffic
+        self._why_not = why_not
+        self._only = targets[traffic.only] if traffic is not None and traffic.only else None
+
+    def pick(self, request_id: str) -> Target:
+        """The revision for a call; ``Unavailable`` while none is loaded."""
+        if self._only is not None:
+            return self._only
+        if self.traffic is None:
+            raise Unavailable(f"service {self.name!r} {self._why_not}; try again soon", retry_after_s=1)
+        return self.targets[self.traffic.choose(request_id)]
+
+    @property
+    def is_ready(self) -> bool:
+        return self.traffic is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a path and method lead to."""
+
+    method: str
+    verb: str  # a name in GatewayApp's table of verbs
+    service: Service | None = None
+    target: Target | None = None
+    is_open: bool = False  # answers without a key
+
+
+@dataclass(frozen=True)
+class Table:
+    """All of it, immutable."""
+
+    number: int
+    paths: Mapping[str, tuple[Endpoint, ...]]
+    infer: Mapping[str, Endpoint]
+    services: Mapping[str, Service]
+    known: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # revisions that the state names, loaded or not
+
+    @property
+    def in_use(self) -> set[tuple[str, int]]:
+        """Revisions that may still be called through this table."""
+        return {(name, number) for name, service in self.services.items() for number in service.targets}
+
+    def find(self, method: str, path: str) -> Endpoint:
+        """Where a call goes, or ``NotFound`` that says what there is instead."""
+        endpoints = self.paths.get(path)
+        if endpoints is None:
+            raise self._unknown(path)
+        for endpoint in endpoints:
+            if endpoint.method == method:
+                return endpoint
+        raise NotFound(f"{path} takes {' or '.join(item.method for item in endpoints)}, not {method}")
+
+    def _unknown(self, path: str) -> AimassError:
+        parts = path.strip("/").split("/")
+        if parts[:2] == ["v2", "models"] and len(parts) > 2:
+            service = self.services.get(parts[2])
+            if service is None:
+                names = ", ".join(sorted(self.services)) or "none yet"
+                return NotFound(f"no service {parts[2]!r}; there is: {names}", field="service")
+            if parts[3:4] == ["versions"] and len(parts) > 4:
+                return self._unknown_revision(service, parts[4])
+        return NotFound(f"nothing is at {path}; calls are POST /v2/models/SERVICE/infer")
+
+    def _unknown_revision(self, service: Service, revision: str) -> AimassError:
+        if revision in map(str, self.known.get(service.name, ())) and revision not in map(str, service.targets):
+            return Unavailable(f"revision {revision} of service {service.name!r} is not loaded yet", retry_after_s=1)
+        there = ", ".join(map(str, sorted(service.targets))) or "none yet"
+        return NotFound(f"service {service.name!r} has no revision {revision}; there is: {there}", field="revision")
+
+
+def build_table(state: GatewayState, plans: Plans, metrics: Metrics, before: Table | None) -> Table:
+    """The table of a state with what is loaded now. A service whose new weights name a revision that is not loaded
+    here yet stays at the revisions it had."""
+    services: dict[str, Service] = {}
+    for item in state.services:
+        old = before.services.get(item.name) if before else None
+        services[item.name] = _service(item, plans, metrics, old)
+    paths: dict[str, tuple[Endpoint, ...]] = {}
+    for path, endpoint in _paths(services):
+        paths[path] = (*paths.get(path, ()), endpoint)
+    infer = {path: found[0] for path, found in paths.items() if found[0].verb == "infer"}
+    known = {item.name: tuple(revision.number for revision in item.revisions) for item in state.services}
+    return Table(state.number, paths, infer, services, known)
+
+
+def _service(state: ServiceState, plans: Plans, metrics: Metrics, old: Service | None) -> Service:
+    slot = _slot(state, old)
+    targets: dict[int, Target] = {}
+    for revision in state.revisions:
+        plan = plans.get((state.name, revision.number))
+        if plan is not None:
+            targets[revision.number] = _target(state, revision, plan, slot, metrics, old)
+    weights = {number: weight for number, weight in state.weights.items() if weight > 0}
+    if not weights:
+        return Service(state, targets, None, "takes no calls")
+    if weights.keys() <= targets.keys():
+        return Service(state, targets, WeightedTraffic(weights), "")
+    if old is not None and old.traffic is not None:
+        return Service(state, {**old.targets, **targets}, old.traffic, "")
+    loaded = {number: weight for number, weight in weights.items() if number in targets}
+    if loaded:
+        total = sum(loaded.values())
+        scaled = {number: weight * SHARE / total for number, weight in loaded.items()}
+        return Service(state, targets, WeightedTraffic(scaled), "")
+    return Service(state, targets, None, "is being loaded")
+
+
+def _deadline_s(limits: Limits) -> float:
+    return (limits.deadline_ms or float("inf")) / 1e3
+
+
+def _slot(state: ServiceState, old: Service | None) -> Slot:
+    limits = state.limits
+    for target in old.targets.values() if old else ():
+        target.slot.max_concurrent = limits.max_concurrent
+        target.slot.max_queue = limits.max_queue
+        return target.slot
+    return Slot(state.name, limits.max_concurrent, limits.max_queue)
+
+
+def _target(
+    state: ServiceState, revision: RevisionState, plan: LoadedPlan, slot: Slot, metrics: Metrics, old: Service | None
+) -> Target:
+    known = old.targets.get(revision.number) if old else None
+    if known is not None and known.plan is plan and known.limits == state.limits:
+        return known
+    return Target(state, revision, plan, metrics.series(state.name, revision.number), slot)
+
+
+def _paths(services: Mapping[str, Service]) -> list[tuple[str, Endpoint]]:
+    found = [
+        ("/-/healthz", Endpoint("GET", "health", is_open=True)),
+        ("/v2/health/live", Endpoint("GET", "live", is_open=True)),
+        ("/v2/health/ready", Endpoint("GET", "ready", is_open=True)),
+        ("/metrics", Endpoint("GET", "metrics", is_open=True)),
+        ("/v2", Endpoint("GET", "server")),
+        ("/v2/repository/index", Endpoint("POST", "index")),
+        ("/v2/repository/index", Endpoint("GET", "index")),
+    ]
+    for name, service in services.items():
+        base = f"/v2/models/{name}"
+        found += _of_model(base, service, None)
+        for number, target in service.targets.items():
+            found += _of_model(f"{base}/versions/{number}", service, target)
+    return found
+
+
+def _of_model(base: str, service: Service, target: Target | None) -> list[tuple[str, Endpoint]]:
+    return [
+        (f"{base}/infer", Endpoint("POST", "infer", service, target)),
+        (base, Endpoint("GET", "model", service, target)),
+        (f"{base}/ready", Endpoint("GET", "model_ready", service, target)),
+    ]
