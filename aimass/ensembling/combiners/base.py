@@ -44,7 +44,7 @@ class Combiner(ABC):
 
     @final
     def onnx_nodes(self, inputs: list[str], output: str, prefix: str) -> Nodes:
-        """The same arithmetic as ONNX, from the tensors ``inputs`` to ``output``; every name it makes has the prefix."""
+        """The same arithmetic as ONNX, from tensors ``inputs`` to ``output``; every name it makes has the prefix."""
         self._check_count(len(inputs))
         return self._onnx_nodes(inputs, output, prefix)
 

@@ -1,0 +1,6 @@
+"""Fitted feature steps; each is registered and served as a version of its own."""
+
+TRANSFORMS = {
+    "min_max_scale": "aimass.features.transforms.min_max_scale:MinMaxScaleTransform",
+    "standard_scale": "aimass.features.transforms.standard_scale:StandardScaleTransform",
+}
