@@ -1,0 +1,43 @@
+# The everyday entry points; the same here and in continuous integration.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PORT_FLAGS := $(if $(PORT),--port $(PORT)) $(if $(CONTROL_PORT),--control-port $(CONTROL_PORT))
+
+.PHONY: install up down test test-all check format bench
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("AI Mass needs Python 3.11 or newer; this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@echo "Installing into .venv (some minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(INSTALLED)
+
+up: $(INSTALLED)
+	@$(BIN)/aimass up --example deployments/digits $(PORT_FLAGS)
+
+down: $(INSTALLED)
+	@$(BIN)/aimass down
+
+test: $(INSTALLED)
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(INSTALLED)
+	$(BIN)/pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_house_style.py
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.run
