@@ -55,7 +55,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Node:
-    """One model, transform or combiner. ``profile`` is a measurement, not part of what the node is."""
+    """One model, transform or combiner."""
 
     name: str
     kind: str  # model, transform, combine
@@ -67,17 +67,18 @@ class Node:
     combine: str = ""
     weights: tuple[float, ...] | None = None
     classes: tuple[int, ...] | None = None
-    profile: CostProfile | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """``outputs`` are named as the service names them, and come from ``sources`` one by one."""
+    """``outputs`` are named as the service names them, and come from ``sources`` one by one. ``profiles`` (pinned
+    reference → profile) are measurements, not part of what the graph is."""
 
     inputs: tuple[TensorSpec, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[TensorSpec, ...]
     sources: tuple[Source, ...]
+    profiles: Mapping[str, CostProfile] = field(default_factory=dict, compare=False)
 
     @property
     def signature(self) -> Signature:
