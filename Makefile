@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# make up PORT=8010 CONTROL_PORT=8012
 PORT_FLAGS := $(if $(PORT),--port $(PORT)) $(if $(CONTROL_PORT),--control-port $(CONTROL_PORT))
 
 .PHONY: install up down test test-all check format bench
@@ -12,8 +13,9 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("AI Mass needs Python 3.11 or newer; this is " + sys.version) if sys.version_info < (3, 11) else None'
 	@echo "Installing into .venv (some minutes the first time)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo "python cannot make a venv; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(INSTALLED)
 
 up: $(INSTALLED)
