@@ -50,7 +50,7 @@ def unreferenced(session: Session, store: ArtifactStore, also: Collection[Digest
 def sweep(session: Session, store: ArtifactStore, also: Collection[Digest]) -> int:
     """Delete what ``unreferenced`` lists; the bytes that were freed.
 
-    Call it in a writing transaction: versions are registered in one too, so none can come to need what is deleted.
+    Call it in a writing transaction. Whoever puts an artifact and its row into one writing transaction is safe from it.
     """
     freed = 0
     for digest in unreferenced(session, store, also):

@@ -36,11 +36,11 @@ class ModelDetail:
 def list_models(session: Session) -> list[ModelEntry]:
     """Every model, by name."""
     counted = (
-        select(VersionRow.model, func.count().label("count"), func.max(VersionRow.number).label("latest"))
+        select(VersionRow.model, func.count().label("present"), func.max(VersionRow.number).label("latest"))
         .where(VersionRow.removed_at.is_(None))
         .group_by(VersionRow.model)
     )
-    known = {row.model: (row.count, row.latest) for row in session.execute(counted)}
+    known = {row.model: (row.present, row.latest) for row in session.execute(counted)}
     pointing = versions.current_aliases(session)
     return [
         ModelEntry(

@@ -1,5 +1,6 @@
 """Versions of models: registered once, never changed, removed only when nothing needs them."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from aimass.core.ids import AccountId, Digest, check_name, parse_ref
 from aimass.database.tables import AliasMoveRow, FileRow, ModelRow, VersionRow
 from aimass.registry.manifest import GRAPH_FILE, KINDS, Manifest, canonical_json
 from aimass.storage.base import ArtifactStore
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,10 @@ class Version:
 def register(
     session: Session, store: ArtifactStore, name: str, manifest: Manifest, account: AccountId, clock: Clock
 ) -> Version:
-    """The next version of ``name``; its artifacts must be in the store already. Numbers are never used twice."""
+    """The next version of ``name``; numbers are never used twice.
+
+    Its artifacts must be in the store: put them there in the same writing transaction, so that no sweep comes between.
+    """
     check_name(name, "model")
     _check_manifest(session, store, name, manifest)
     model = session.get(ModelRow, name)
@@ -130,6 +136,9 @@ def _version(row: VersionRow) -> Version:
 def _check_manifest(session: Session, store: ArtifactStore, name: str, manifest: Manifest) -> None:
     if manifest.kind not in KINDS:
         raise Invalid(f"{name}: kind {manifest.kind!r} is none of {', '.join(KINDS)}", field="kind")
+    for file in manifest.files:
+        if not _FILE_NAME.fullmatch(file):
+            raise Invalid(f"{name}: {file!r} is not a plain file name", field="files")
     missing = [f"{file} ({digest})" for file, digest in manifest.files.items() if not store.has(digest)]
     if missing:
         raise NotFound(f"{name}: not in the artifact store: {', '.join(missing)}; put it there first", field="files")

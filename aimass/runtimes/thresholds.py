@@ -16,8 +16,8 @@ def threshold_rows(estimator: Any, rows: Array, generator: np.random.Generator, 
 
     Behind a pipeline's earlier steps the threshold is taken back through their ``inverse_transform``.
     """
-    before, trees = _split(estimator)
-    pairs = _thresholds(trees)
+    before, trees = split_steps(estimator)
+    pairs = list_thresholds(trees)
     if not pairs or not len(rows) or not all(hasattr(step, "inverse_transform") for step in before):
         return rows[:0]
     chosen = generator.choice(len(pairs), size=min(limit, len(pairs)), replace=False)
@@ -49,12 +49,13 @@ def round_down(estimator: Any) -> Any:
     return rounded
 
 
-def _split(estimator: Any) -> tuple[list[Any], Any]:
+def split_steps(estimator: Any) -> tuple[list[Any], Any]:
+    """A pipeline's steps before the last, and the last; any other estimator is its own last step."""
     steps = [step for _, step in getattr(estimator, "steps", []) if step not in (None, "passthrough")]
     return (steps[:-1], steps[-1]) if steps else ([], estimator)
 
 
-def _thresholds(model: Any) -> list[tuple[int, float]]:
+def list_thresholds(model: Any) -> list[tuple[int, float]]:
     """Every (feature, threshold) of the trees inside a scikit-learn model."""
     if hasattr(model, "tree_"):
         inner = model.tree_.feature >= 0
@@ -65,13 +66,13 @@ def _thresholds(model: Any) -> list[tuple[int, float]]:
         pairs += zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)
     for member in _members(model):
         if getattr(member, "n_features_in_", None) == getattr(model, "n_features_in_", None):
-            pairs += _thresholds(member)
+            pairs += list_thresholds(member)
     return pairs
 
 
 def _boosted(estimator: Any) -> Iterator[Array]:
     """The node tables of every histogram boosting inside the estimator."""
-    before, last = _split(estimator)
+    before, last = split_steps(estimator)
     yield from _nodes(last)
     for member in (*before, *_members(last)):
         yield from _boosted(member)
