@@ -29,15 +29,14 @@ class CostProfile(Protocol):
     """What a version cost on this machine when it was registered."""
 
     @property
-    def p95_us(self) -> Mapping[int, float]:
-        """Batch size to the 95th percentile of one call's time."""
-
-    @property
     def memory_bytes(self) -> int:
         """Resident memory that loading it took."""
 
     def time_us(self, rows: int) -> float:
         """Median time of one call with so many rows."""
+
+    def p95_time_us(self, rows: int) -> float:
+        """Its 95th percentile."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def compile_layout(graph: Graph, plan: str, read: Read, store: Store) -> Layout:
     from aimass.serving.plans import fused, merged
 
     if plan == "merged":
-        return merged.compile_merged(graph, read, store)
+        return merged.merged_layout(graph, store(merged.compile_merged(graph, read)))
     if plan == "fused":
         return fused.compile_fused(graph)
     raise Invalid(f"unknown plan {plan!r}; known: merged, fused", field="placement")

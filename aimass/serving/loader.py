@@ -1,7 +1,6 @@
 """From a layout to a loaded plan: runtimes loaded, steps precompiled, the cost of a call measured."""
 
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -10,17 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 
 from aimass.core import plugins
-from aimass.core.batch import Array, Batch
+from aimass.core.batch import Batch
 from aimass.core.errors import AimassError, Invalid
 from aimass.core.events import Trace
 from aimass.core.ids import Digest
-from aimass.core.signature import NUMPY, Datatype, Signature
+from aimass.core.signature import Signature
 from aimass.graph.graph import INPUT, Source
+from aimass.runtimes import RUNTIMES
+from aimass.runtimes.samples import random_rows
 from aimass.serving.combining import Combine
 from aimass.serving.layout import Layout, LayoutNode
 
 INLINE_US = 1000.0
 """Calls predicted to take less run on the event loop; a thread hop costs 50 to 100 µs and a second core's time."""
+
+ENOUGH_S = 0.1  # of measuring per batch size
 
 Checkout = Callable[[Mapping[str, Digest]], Path]
 Predict = Callable[[Batch], Batch]
@@ -108,12 +111,13 @@ class LoadedPlan:
         return max(0.0, one - row_us), row_us
 
     def _time_us(self, rows: int, times: int = 5) -> float:
-        batch = blank_batch(self.signature, rows)
-        taken = []
-        for _ in range(times):
-            before = time.perf_counter()
+        batch = random_rows(self.signature.inputs, rows, np.random.default_rng(0))
+        self.run(batch)  # the first call also allocates
+        taken: list[float] = []
+        while len(taken) < times and sum(taken) < ENOUGH_S:
+            before = perf_counter()
             self.run(batch)
-            taken.append(time.perf_counter() - before)
+            taken.append(perf_counter() - before)
         return statistics.median(taken) * 1e6
 
     def _inline_rows(self) -> int:
@@ -128,7 +132,7 @@ class LoadedPlan:
 def load(layout: Layout, checkout: Checkout, device: str = "auto") -> LoadedPlan:
     """The layout in memory, warm. ``checkout`` gives a folder with a node's files, verified.
 
-    Raises what the runtime or the store raises; a plan that does not answer a blank row is ``Invalid``.
+    Raises what the runtime or the store raises; a plan that does not answer made-up rows is ``Invalid``.
     """
     owned: list[_Closable] = []
     try:
@@ -142,23 +146,9 @@ def load(layout: Layout, checkout: Checkout, device: str = "auto") -> LoadedPlan
         raise Invalid(f"the {layout.plan} plan does not load: {type(error).__name__}: {error}") from error
 
 
-def blank_batch(signature: Signature, rows: int) -> Batch:
-    """Rows of zeros (empty strings) that fit the inputs; free dimensions are 1."""
-    batch: Batch = {}
-    for spec in signature.inputs:
-        shape = (rows, *(1 if size == -1 else size for size in spec.shape[1:]))
-        array: Array = np.zeros(shape, NUMPY[spec.datatype])
-        if spec.datatype is Datatype.BYTES:
-            array.fill("")
-        batch[spec.name] = array
-    return batch
-
-
 def _call(node: LayoutNode, checkout: Checkout, device: str, owned: list[_Closable]) -> Predict:
     if node.combine:
         return Combine(node.combine, node.weights, node.classes, node.signature)
-    from aimass.runtimes import RUNTIMES
-
     runtime = plugins.load(RUNTIMES, node.runtime).load(checkout(node.files), node.signature, device)
     owned.append(runtime)
     predict: Predict = runtime.predict
