@@ -1,5 +1,6 @@
 """scikit-learn estimators as ONNX graphs, and the proof that both say the same."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,12 +76,14 @@ def _convert(estimator: Any, name: str, input_name: str, n_features: int, is_cla
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
     try:
-        return convert(
-            round_down(estimator),
-            initial_types=[(input_name, FloatTensorType([None, n_features]))],
-            options={"zipmap": False} if is_classifier else None,
-            target_opset=OPSETS,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # skl2onnx reads what scikit-learn and protobuf call deprecated
+            return convert(
+                round_down(estimator),
+                initial_types=[(input_name, FloatTensorType([None, n_features]))],
+                options={"zipmap": False} if is_classifier else None,
+                target_opset=OPSETS,
+            )
     except (
         MissingConverter,
         MissingShapeCalculator,

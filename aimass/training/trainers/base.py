@@ -1,0 +1,67 @@
+"""The contract of a trainer: parameters, rows and a seed in, a fitted classifier that gives probabilities out."""
+
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from aimass.core.batch import Array
+from aimass.core.errors import Bug, Invalid
+from aimass.training.space import Parameters
+
+
+class Trainer(ABC):
+    """Fits estimators that ``runtimes.conversion`` turns into ONNX. The same arguments give the same model.
+
+    ``parameters`` are those a recipe may set, by scikit-learn's names.
+    """
+
+    parameters: ClassVar[frozenset[str]]
+
+    @final
+    def fit(self, rows: Array, labels: Array, parameters: Parameters, seed: int) -> Any:
+        """A classifier with ``predict_proba`` whose classes are the labels 0 … k-1, every one of which occurs.
+
+        ``Invalid`` when rows and labels do not fit, or when the estimator refuses the parameters.
+        """
+        if rows.ndim != 2 or rows.dtype != np.float32 or len(rows) != len(labels) or not np.isfinite(rows).all():
+            raise Invalid(f"expected finite float32 [rows, features] and as many labels, got {list(rows.shape)}")
+        classes = np.unique(labels)
+        if len(classes) < 2 or classes.tolist() != list(range(len(classes))):
+            raise Invalid(f"labels must be 0 to k-1 with k at least 2, got {classes.tolist()[:20]}")
+        self.check(parameters)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*failed to converge.*")  # the score tells how bad that is
+            model = self._build(parameters, seed).fit(rows, labels)
+        if not hasattr(model, "predict_proba") or model.classes_.tolist() != classes.tolist():
+            raise Bug(f"{type(self).__name__} fitted a model without probabilities of every class")
+        return model
+
+    @final
+    def check(self, parameters: Parameters) -> None:
+        """``Invalid``, with the parameter as its field, for one that is unknown or that scikit-learn refuses."""
+        for name, value in parameters.items():
+            if name not in self.parameters:
+                raise Invalid(f"unknown parameter; known: {', '.join(sorted(self.parameters))}", field=name)
+            problem = self._problem({name: value})
+            if problem:
+                raise Invalid(problem, field=name)
+
+    def _problem(self, parameters: Parameters) -> str:
+        """What scikit-learn's own constraints have against them; empty if nothing."""
+        from sklearn.utils._param_validation import InvalidParameterError
+
+        try:
+            self._estimator(parameters, 0)._validate_params()
+        except InvalidParameterError as error:
+            return str(error)
+        return ""
+
+    def _build(self, parameters: Parameters, seed: int) -> Any:
+        """What is fitted: the estimator, or something around it."""
+        return self._estimator(parameters, seed)
+
+    @abstractmethod
+    def _estimator(self, parameters: Parameters, seed: int) -> Any:
+        """The unfitted scikit-learn estimator that takes the parameters."""
