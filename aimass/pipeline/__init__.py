@@ -1,0 +1,1 @@
+"""The build plane's thread: recipe → trials → selection → registered versions → proposed service."""

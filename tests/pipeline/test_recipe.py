@@ -1,0 +1,96 @@
+"""Recipes: the shipped ones load; whatever is wrong is refused with its line and field."""
+
+from pathlib import Path
+
+import pytest
+
+from aimass.core.documents import Document
+from aimass.core.errors import DocumentError
+from aimass.pipeline.recipe import load_recipe
+from aimass.training.space import Choice, Fixed, Range
+from aimass.training.trainers import TRAINERS
+
+DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
+GOOD = """\
+recipe: plants
+data: {source: iris}
+transforms:
+  scale: standard_scale
+candidates:
+  linear:
+    trainer: logistic_regression
+    transform: scale
+    space:
+      C: {from: 0.1, to: 10, scale: log}
+      fit_intercept: [true, false]
+      max_iter: 200
+budget: {trials: 4}
+"""
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOYMENTS.glob("*/recipe.yaml")), ids=lambda path: str(path.parent.name))
+def test_shipped_recipes_load(path: Path) -> None:
+    recipe = load_recipe(Document.read(path))
+    assert recipe.recipe == path.parent.name
+
+
+def test_digits_tries_every_trainer() -> None:
+    recipe = load_recipe(Document.read(DEPLOYMENTS / "digits" / "recipe.yaml"))
+    assert {spec.trainer for spec in recipe.candidates.values()} == set(TRAINERS)
+
+
+def test_plan_is_what_was_written() -> None:
+    recipe = load_recipe(Document(GOOD, "recipe.yaml"))
+    plan = recipe.plan()
+    linear = plan.candidates["linear"]
+    assert (linear.trainer, linear.transform) == ("logistic_regression", "standard_scale")
+    assert linear.space == {"C": Range(0.1, 10, True), "fit_intercept": Choice((True, False)), "max_iter": Fixed(200)}
+    assert (plan.trials, plan.seconds, plan.metric, recipe.split.folds) == (4, None, "log_loss", 5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "field", "said"),
+    [
+        ("budget: {trials: 4}", "bugdet: 1\nbudget: {trials: 4}", 13, "bugdet", "unknown key"),
+        ("source: iris", "source: moon", 2, "data", "unknown source 'moon'"),
+        ("source: iris", "source: csv", 2, "data", "path and label"),
+        ("source: iris", "source: iris, label: y", 2, "data", "takes neither"),
+        ("recipe: plants", "recipe: Plants!", 1, "recipe", "lower-case"),
+        ("scale: standard_scale", "scale: standard", 4, "transforms.scale", "standard_scale"),
+        ("transform: scale", "transform: scaler", 4, "transforms.scale", "no candidate names"),
+        ("    transform: scale\n", "", 4, "transforms.scale", "no candidate names"),
+        ("transforms:\n  scale: standard_scale\n", "", 6, "candidates.linear.transform", "no transform 'scale'"),
+        ("trainer: logistic_regression", "trainer: perceptron", 7, "candidates.linear.trainer", "random_forest"),
+        ("      C:", "      Z:", 10, "candidates.linear.space.Z", "unknown parameter"),
+        ("from: 0.1", "from: -0.1", 10, "candidates.linear.space.C", "above 0"),
+        ("from: 0.1", "from: 1e-1", 10, "candidates.linear.space.C", "1e-1"),
+        ("from: 0.1", "from: 20", 10, "candidates.linear.space.C", "not below"),
+        ("max_iter: 200", "max_iter: many", 12, "candidates.linear.space.max_iter", "max_iter"),
+        ("max_iter: 200", "max_iter: []", 12, "candidates.linear.space.max_iter", "at least one"),
+        ("max_iter: 200", "max_iter: -3", 12, "candidates.linear.space.max_iter", "max_iter"),
+        ("linear:", "ensemble:", 6, "candidates.ensemble", "taken"),
+        ("linear:", "scale:", 4, "transforms.scale", "different names"),
+        ("budget: {trials: 4}", "", 1, "budget", "required"),
+        ("trials: 4", "trials: 0", 13, "budget.trials", "greater than or equal to 1"),
+        ("trials: 4", "trials: 4, seconds: 3", 13, "budget", "either"),
+        ("budget: {trials: 4}", "score: f1\nbudget: {trials: 4}", 13, "score", "unknown metric"),
+        ("budget: {trials: 4}", "seed: -1\nbudget: {trials: 4}", 13, "seed", "greater than or equal to 0"),
+        ("budget: {trials: 4}", "split: {folds: 1}\nbudget: {trials: 4}", 13, "split.folds", "greater than"),
+        ("budget: {trials: 4}", "split: {test: 1.5}\nbudget: {trials: 4}", 13, "split.test", "less than 1"),
+        ("budget: {trials: 4}", "input: an image\nbudget: {trials: 4}", 13, "input", "pattern"),
+    ],
+)
+def test_bad_recipes_are_refused_with_line_and_field(old: str, new: str, line: int, field: str, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(DocumentError, match=said) as caught:
+        load_recipe(Document(GOOD.replace(old, new, 1), "recipe.yaml"))
+    assert (caught.value.line, caught.value.field) == (line, field)
+    assert str(caught.value).startswith(f"recipe.yaml:{line}: {field}")
+
+
+def test_fewer_trials_than_candidates_are_refused() -> None:
+    two = GOOD.replace("candidates:\n", "candidates:\n  forest: {trainer: random_forest}\n").replace(
+        "trials: 4", "trials: 1"
+    )
+    with pytest.raises(DocumentError, match="1 trials for 2 candidates"):
+        load_recipe(Document(two, "recipe.yaml"))
