@@ -1,0 +1,93 @@
+"""The client for calls from asyncio: the same as ``Client``, awaited."""
+
+import ssl
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from aimass.client import wire
+from aimass.client.control import find_door
+from aimass.client.failures import failure, unreachable
+from aimass.client.prediction import Prediction
+from aimass.core.batch import Array
+from aimass.core.errors import Invalid
+from aimass.core.signature import TensorSpec
+
+
+class AsyncClient:
+    """Calls services from one event loop; see ``Client`` for what the arguments mean.
+
+    async with AsyncClient() as client:
+        print((await client.predict("digits", rows))["label"])
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        verify: ssl.SSLContext | bool | None = None,
+    ) -> None:
+        found = find_door(url, key)
+        self.url = found.url
+        trusted = found.verify if verify is None else verify
+        self._http = httpx.AsyncClient(base_url=found.url, headers=found.headers, timeout=timeout_s, verify=trusted)
+        self._inputs: dict[tuple[str, int | None], tuple[TensorSpec, ...]] = {}
+
+    async def predict(
+        self,
+        service: str,
+        inputs: wire.Inputs | Array | Sequence[Any],
+        *,
+        revision: int | None = None,
+        outputs: Sequence[str] | None = None,
+        deadline_ms: int | None = None,
+    ) -> Prediction:
+        """The service's outputs for these rows. A lone array stands for the only input."""
+        specs = await self.inputs(service, revision)
+        call = wire.encode(service, wire.fit(inputs, specs), wire.Wish(revision, outputs, deadline_ms))
+        answer = await self._send("POST", call.path, content=call.body, headers=call.headers)
+        try:
+            return wire.decode(answer.status_code, answer.headers, answer.content)
+        except Invalid:
+            self._inputs.pop((service, revision), None)  # another revision may take other inputs by now
+            raise
+
+    async def inputs(self, service: str, revision: int | None = None) -> tuple[TensorSpec, ...]:
+        """What the service takes, asked once and remembered."""
+        known = self._inputs.get((service, revision))
+        if known is None:
+            known = self._inputs[service, revision] = wire.read_inputs(await self.metadata(service, revision))
+        return known
+
+    async def metadata(self, service: str, revision: int | None = None) -> dict[str, Any]:
+        """The protocol's model metadata."""
+        answer = await self._send("GET", wire.model_path(service, revision))
+        if answer.status_code != 200:
+            raise failure(answer.status_code, answer.headers, answer.content)
+        data: dict[str, Any] = answer.json()
+        return data
+
+    async def ready(self, service: str, revision: int | None = None) -> bool:
+        """Whether the service answers calls now."""
+        return (await self._send("GET", f"{wire.model_path(service, revision)}/ready")).status_code == 200
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _send(self, method: str, path: str, **rest: Any) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, **rest)
+        except httpx.HTTPError as error:
+            raise unreachable(error, self.url) from error

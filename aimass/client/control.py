@@ -1,0 +1,211 @@
+"""The control API, one method per call: what the command line does, for programs. Answers are plain JSON values."""
+
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from aimass.client.connection import Connection, find_calls, find_connection
+from aimass.client.failures import failure, unreachable
+from aimass.core.errors import Invalid
+
+Json = Any  # what the control API answers: objects, lists
+
+
+class Control:
+    """Deploys, trains and looks. Without arguments it finds the platform and the key as the command line does."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout_s: float = 120.0,
+        verify: ssl.SSLContext | bool | None = None,
+    ) -> None:
+        self.connection = find_connection(url, key)
+        self.url = self.connection.control_url
+        trusted = self.connection.verify if verify is None else verify
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1", headers=self.connection.headers, timeout=timeout_s, verify=trusted
+        )
+
+    # platform
+
+    def status(self) -> Json:
+        return self._get("/status")
+
+    def platform(self) -> Json:
+        return self._get("/platform")
+
+    # services
+
+    def services(self, usage: bool = False) -> Json:
+        return self._get("/services", usage="true") if usage else self._get("/services")
+
+    def service(self, name: str) -> Json:
+        return self._get(f"/services/{quote(name)}")
+
+    def deploy(self, document: str) -> Json:
+        """Deploys a service document (YAML); all traffic goes to the new revision once it is loaded."""
+        return self._call("POST", "/services", json={"document": document})
+
+    def undeploy(self, name: str) -> Json:
+        return self._call("DELETE", f"/services/{quote(name)}")
+
+    def rollback(self, name: str) -> Json:
+        return self._call("POST", f"/services/{quote(name)}/rollback")
+
+    def explain(self, name: str) -> Json:
+        return self._get(f"/services/{quote(name)}/explain")
+
+    def explain_document(self, document: str) -> Json:
+        return self._call("POST", "/explain", json={"document": document})
+
+    # models
+
+    def models(self) -> Json:
+        return self._get("/models")
+
+    def model(self, name: str) -> Json:
+        return self._get(f"/models/{quote(name)}")
+
+    def add_model(self, name: str, path: Path, check: Path | None = None) -> Json:
+        """Registers a file (.onnx, .skops) as the model's next version; ``check``: rows to compare a conversion on."""
+        files = {"file": (path.name, _read(path))}
+        if check is not None:
+            files["check"] = (check.name, _read(check))
+        return self._call("POST", f"/models/{quote(name)}/versions", files=files, timeout=600.0)
+
+    def move_alias(self, name: str, alias: str, version: int, why: str = "") -> Json:
+        body = {"version": version, "why": why}
+        return self._call("PUT", f"/models/{quote(name)}/aliases/{quote(alias)}", json=body)
+
+    def drop_alias(self, name: str, alias: str) -> Json:
+        return self._call("DELETE", f"/models/{quote(name)}/aliases/{quote(alias)}")
+
+    def remove_version(self, name: str, version: int) -> Json:
+        return self._call("DELETE", f"/models/{quote(name)}/versions/{version}")
+
+    def sweep(self, dry_run: bool = False) -> Json:
+        """Deletes artifacts that nobody refers to; with ``dry_run`` only counts them."""
+        return self._call("POST", "/artifacts/sweep", json={"dry_run": dry_run})
+
+    # runs
+
+    def train(self, recipe: str) -> Json:
+        """Submits a recipe (YAML) as a run."""
+        return self._call("POST", "/runs", json={"recipe": recipe})
+
+    def runs(self) -> Json:
+        return self._get("/runs")
+
+    def run(self, run_id: str) -> Json:
+        return self._get(f"/runs/{quote(run_id)}")
+
+    def run_logs(self, run_id: str, follow: bool = False) -> Iterator[str]:
+        """The run's output, line by line; with ``follow`` until it ends."""
+        return self._stream(f"/runs/{quote(run_id)}/logs", follow="true" if follow else "false")
+
+    def run_report(self, run_id: str) -> str:
+        """The report as an HTML page."""
+        return self._send("GET", f"/runs/{quote(run_id)}/report").text
+
+    def cancel_run(self, run_id: str) -> Json:
+        return self._call("POST", f"/runs/{quote(run_id)}/cancel")
+
+    # keys
+
+    def keys(self) -> Json:
+        return self._get("/keys")
+
+    def create_key(
+        self, name: str, scopes: list[str], rate_per_s: float | None = None, expires_at: float | None = None
+    ) -> Json:
+        """A new key; the answer holds the secret, which is shown this once and stored nowhere."""
+        body = {"name": name, "scopes": scopes, "rate_per_s": rate_per_s, "expires_at": expires_at}
+        return self._call("POST", "/keys", json=body)
+
+    def revoke_key(self, key_id: str) -> Json:
+        return self._call("DELETE", f"/keys/{quote(key_id)}")
+
+    # logs
+
+    def logs(self, service: str = "", follow: bool = False, lines: int = 100) -> Iterator[Json]:
+        """Requests as they were logged, oldest first; with ``follow`` it never ends."""
+        query = {"follow": "true" if follow else "false", "lines": str(lines)}
+        if service:
+            query["service"] = service
+        for line in self._stream("/logs", **query):
+            if line:
+                yield json.loads(line)
+
+    # the connection
+
+    def calls(self) -> Connection:
+        """The door for calls of this platform. A platform that says "loopback" from afar is reached by its own host."""
+        if self.connection.url:
+            return self.connection
+        url = str(self.platform()["url"])
+        here, there = urlsplit(self.url), urlsplit(url)
+        if there.hostname in ("127.0.0.1", "localhost", "::1") and here.hostname:
+            host = f"[{here.hostname}]" if ":" in here.hostname else here.hostname
+            url = there._replace(netloc=f"{host}:{there.port}" if there.port else host).geturl()
+        return Connection(url, self.url, self.connection.key, self.connection.verify)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _get(self, path: str, **query: str) -> Any:
+        return self._call("GET", path, params=query)
+
+    def _call(self, method: str, path: str, **rest: Any) -> Any:
+        answer = self._send(method, path, **rest)
+        return answer.json() if answer.content else {}
+
+    def _send(self, method: str, path: str, **rest: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **rest)
+        except httpx.HTTPError as error:
+            raise unreachable(error, self.url) from error
+        if not answer.is_success:
+            raise failure(answer.status_code, answer.headers, answer.content)
+        return answer
+
+    def _stream(self, path: str, **query: str) -> Iterator[str]:
+        try:
+            with self._http.stream("GET", path, params=query, timeout=httpx.Timeout(120.0, read=None)) as answer:
+                if not answer.is_success:
+                    raise failure(answer.status_code, answer.headers, answer.read())
+                yield from answer.iter_lines()
+        except httpx.HTTPError as error:
+            raise unreachable(error, self.url) from error
+
+
+def find_door(url: str | None, key: str | None) -> Connection:
+    """The connection for calls; a platform that is known only by its control API is asked for it."""
+    found = find_calls(url, key)
+    if found.url:
+        return found
+    with Control(found.control_url, found.key) as control:
+        return control.calls()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Invalid(f"cannot read {path}: {error.strerror}") from error

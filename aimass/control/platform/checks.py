@@ -1,0 +1,126 @@
+"""What the facts about a machine mean: findings in plain words, each with the way to mend it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from aimass.control.platform.machine import MIB, Machine, why_not_writable
+from aimass.core.errors import Unavailable
+
+MIN_MEMORY = 2048 * MIB  # Ray's head, gateway, console and reconciler hold 1.5 GiB, a run some more
+MIN_SHARED_MEMORY = 256 * MIB  # Ray's object store
+MIN_DISK = 512 * MIB
+ROOMY_DISK = 2048 * MIB
+MIN_PYTHON = (3, 11)
+
+
+class State(StrEnum):
+    """How a finding stands."""
+
+    OK = "ok"
+    WARN = "warn"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    state: State
+    says: str
+    mend: str = ""
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{count / MIB:,.0f} MiB" if count < 10240 * MIB else f"{count / MIB / 1024:,.0f} GiB"
+
+
+def judge(machine: Machine, home: Path, temporary: Path) -> list[Finding]:
+    """A finding per fact, the bad ones being those that would make a start fail."""
+    return [
+        _python(machine),
+        *_packages(machine),
+        _writable(machine.home_writable, home),
+        _disk("disk of the home", machine.home_free, home),
+        _disk("disk for Ray's logs and sockets", machine.temporary_free, temporary),
+        _memory(machine),
+        _shared_memory(machine),
+    ]
+
+
+def check_home(home: Path) -> None:
+    """Makes the home; ``Unavailable`` when nothing can be written there."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        why_not = why_not_writable(home)
+    except OSError as error:
+        why_not = error.strerror or str(error)
+    refuse_if_bad([_writable(why_not, home)])
+
+
+def refuse_if_bad(findings: Iterable[Finding]) -> None:
+    """``Unavailable`` with everything that is bad, before anything is started."""
+    bad = [f"{finding.what}: {finding.says}; {finding.mend}" for finding in findings if finding.state == State.BAD]
+    if bad:
+        raise Unavailable("; ".join(bad))
+
+
+def _python(machine: Machine) -> Finding:
+    version = tuple(int(part) for part in machine.python.split(".")[:2])
+    says = f"{machine.python} on {machine.system}"
+    if version < MIN_PYTHON:
+        return Finding("python", State.BAD, says, "AI Mass needs Python 3.11 or newer; install it and remove .venv")
+    return Finding("python", State.OK, says)
+
+
+def _packages(machine: Machine) -> Iterable[Finding]:
+    missing = [name for name, version in machine.packages.items() if not version]
+    if "onnxruntime-gpu" in missing and machine.system != "Linux":
+        missing.remove("onnxruntime-gpu")
+    if missing:
+        yield Finding("packages", State.BAD, f"not installed: {', '.join(missing)}", "run: make up")
+    else:
+        installed = ", ".join(f"{name} {version}" for name, version in machine.packages.items() if version)
+        yield Finding("packages", State.OK, installed)
+
+
+def _writable(why_not: str, home: Path) -> Finding:
+    if why_not:
+        mend = "free some space, or choose another folder with AIMASS_HOME"
+        return Finding("home", State.BAD, f"cannot write to {home}: {why_not}", mend)
+    return Finding("home", State.OK, f"{home} can be written")
+
+
+def _disk(what: str, free: int, folder: Path) -> Finding:
+    if free < 0:
+        return Finding(what, State.WARN, f"cannot tell how much is free for {folder}")
+    says = f"{size(free)} free for {folder}"
+    if free < MIN_DISK:
+        return Finding(what, State.BAD, says, f"at least {size(MIN_DISK)} are needed; free some space")
+    if free < ROOMY_DISK:
+        return Finding(what, State.WARN, says, "runs and artifacts will fill this soon; free some space")
+    return Finding(what, State.OK, says)
+
+
+def _memory(machine: Machine) -> Finding:
+    free = machine.memory_available
+    if free < 0:
+        return Finding("memory", State.WARN, "cannot tell how much is available")
+    says = f"{size(free)} available, {machine.cpus} cores"
+    if free < MIN_MEMORY:
+        return Finding("memory", State.BAD, says, f"at least {size(MIN_MEMORY)} are needed; end something large")
+    return Finding("memory", State.OK, says)
+
+
+def _shared_memory(machine: Machine) -> Finding:
+    free = machine.shared_memory_free
+    if free < 0:
+        return Finding("/dev/shm", State.OK, "not used on this system")
+    says = f"{size(free)} free"
+    if free < MIN_SHARED_MEMORY:
+        mend = f"at least {size(MIN_SHARED_MEMORY)} are needed for Ray's objects; in Docker: --shm-size=1g"
+        return Finding("/dev/shm", State.BAD, says, mend)
+    return Finding("/dev/shm", State.OK, says)

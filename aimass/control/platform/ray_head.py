@@ -1,0 +1,89 @@
+"""Ray inside this process: all of it on loopback, with a token, on free ports, and gone with its driver.
+
+Knows nothing of Serve or of the platform's own parts.
+"""
+
+import functools
+import logging
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from aimass.control.platform.checks import MIN_SHARED_MEMORY
+from aimass.control.platform.processes import MARK
+from aimass.core.home import Home
+
+NAMESPACE = "aimass"
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """Where this platform's Ray is, and the processes without which it is dead."""
+
+    address: str
+    dashboard: str
+    vital_pids: tuple[int, ...]
+
+
+def prepare_environment(home: Home, folder: Path) -> None:
+    """What Ray and everything it starts inherit; must run before Ray is imported."""
+    if not home.ray_token_file.exists():
+        descriptor = os.open(home.ray_token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        "AIMASS_HOME": str(home.path),
+        MARK: str(folder),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(home.ray_token_file),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch for "this machine only": it then binds to loopback
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # jobs find `aimass`
+    }
+
+
+def start(folder: Path) -> RayHead:
+    """Starts a new Ray whose driver is this process. Some 4 s."""
+    import ray  # after prepare_environment, which it reads when imported
+    import ray._private.parameter
+    import ray._private.worker
+
+    # ray.init has no argument for the agent's port, whose fixed default collides with any other Ray's on the machine;
+    # an agent without its port takes no jobs.
+    original = ray._private.parameter.RayParams
+    ray._private.parameter.RayParams = functools.partial(original, dashboard_agent_listen_port=0)
+    try:
+        context = ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            object_store_memory=MIN_SHARED_MEMORY,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder),
+        )
+    finally:
+        ray._private.parameter.RayParams = original
+    node = ray._private.worker.global_worker.node
+    vital = [
+        item.process.pid
+        for kind, items in node.all_processes.items()
+        if kind in ("gcs_server", "raylet")
+        for item in items
+    ]
+    return RayHead(context.address_info["address"], context.address_info["webui_url"], tuple(vital))
+
+
+def stop() -> None:
+    """Ends what ``start`` started."""
+    import ray
+
+    ray.shutdown()

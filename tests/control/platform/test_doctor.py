@@ -1,0 +1,87 @@
+"""The doctor's judgement: facts by hand, findings in words; and one real look at this machine."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aimass.control.platform.checks import State, check_home, judge, refuse_if_bad
+from aimass.control.platform.doctor import examine
+from aimass.control.platform.machine import MIB, Machine, look
+from aimass.core.errors import Unavailable
+from aimass.core.home import Home
+from aimass.core.settings import Settings
+
+GOOD = Machine(
+    python="3.11.7",
+    system="Linux",
+    cpus=2,
+    memory_available=8192 * MIB,
+    shared_memory_free=4096 * MIB,
+    home_writable="",
+    home_free=8192 * MIB,
+    temporary_free=8192 * MIB,
+    packages={"ray": "2.60.0"},
+)
+HOME, TEMPORARY = Path("/srv/.aimass"), Path("/tmp")
+
+
+def test_a_good_machine_is_let_through() -> None:
+    findings = judge(GOOD, HOME, TEMPORARY)
+    assert {finding.state for finding in findings} == {State.OK}
+    refuse_if_bad(findings)
+
+
+@pytest.mark.parametrize(
+    "fault, says",
+    [
+        ({"python": "3.10.2"}, "python: 3.10.2 on Linux; AI Mass needs Python 3.11"),
+        ({"packages": {"ray": ""}}, "packages: not installed: ray; run: make up"),
+        ({"home_writable": "Read-only file system"}, "home: cannot write to /srv/.aimass: Read-only file system; free"),
+        ({"home_free": 3 * MIB}, "disk of the home: 3 MiB free for /srv/.aimass; at least 512 MiB are needed"),
+        ({"temporary_free": 0}, "disk for Ray's logs and sockets: 0 MiB free for /tmp; at least"),
+        ({"memory_available": 700 * MIB}, "memory: 700 MiB available, 2 cores; at least 2,048 MiB are needed"),
+        ({"shared_memory_free": 64 * MIB}, "/dev/shm: 64 MiB free; at least 256 MiB are needed.*--shm-size=1g"),
+    ],
+)
+def test_a_fault_is_refused_with_figures_and_the_way_out(fault: dict[str, object], says: str) -> None:
+    with pytest.raises(Unavailable, match=says):
+        refuse_if_bad(judge(replace(GOOD, **fault), HOME, TEMPORARY))  # type: ignore[arg-type]
+
+
+def test_unknown_figures_warn_but_do_not_refuse() -> None:
+    blind = replace(GOOD, memory_available=-1, shared_memory_free=-1, home_free=-1, temporary_free=-1)
+    findings = judge(blind, HOME, TEMPORARY)
+    assert State.WARN in {finding.state for finding in findings}
+    refuse_if_bad(findings)
+
+
+@pytest.mark.parametrize("home", [Path("/proc/aimass"), Path("/dev/null/aimass")])
+def test_a_home_that_cannot_be_written_is_refused_by_name(home: Path) -> None:
+    with pytest.raises(Unavailable, match=f"cannot write to {home}"):
+        check_home(home)
+
+
+def test_looking_leaves_nothing_behind(tmp_path: Path) -> None:
+    facts = look(tmp_path / "home", tmp_path)
+    assert (facts.home_writable, facts.packages["ray"][:2]) == ("", "2.")
+    assert facts.home_free > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_names_who_holds_the_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        settings = Settings(home=Home(tmp_path / "home"), port=port)
+        finding = next(finding for finding in examine(settings) if finding.what == f"port {port}")
+    assert finding.state == State.BAD
+    assert "taken by pid " in finding.says
+
+
+def test_the_doctor_minds_the_mode_of_the_key(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.key_file.write_text("aim_secret")
+    home.key_file.chmod(0o644)
+    finding = next(finding for finding in examine(Settings(home=home)) if finding.what == "key")
+    assert (finding.state, finding.mend) == (State.WARN, f"run: chmod 600 {home.key_file}")
