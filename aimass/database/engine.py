@@ -25,11 +25,12 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """One writing transaction: committed at the end, rolled back on any error. Writers queue from their first line.
+        """One writing transaction: committed at the end, rolled back on any error. Writers take turns.
 
         ``Unavailable`` when the database is locked for too long, read-only, full or broken.
         """
         with self._said_plainly(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            session.connection()  # begins now: what the block does outside the database happens under the lock too
             yield session
 
     @contextmanager
