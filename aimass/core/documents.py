@@ -40,15 +40,19 @@ class Document:
             raise Invalid(f"cannot read {path}: {error}") from error
 
     def parse(self, model: type[M]) -> M:
-        """The document as ``model``; the first thing wrong is a ``DocumentError`` with its line and field."""
+        """The document as ``model``; the first thing wrong is a ``DocumentError`` with its line and field.
+
+        An unknown key comes first: it is often the one that seems to be missing, misspelt.
+        """
         try:
             return model.model_validate(self.data)
         except ValidationError as error:
-            first = error.errors()[0]
+            problems = error.errors()
+            first = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
             problem = first["msg"].removeprefix("Value error, ")
             if first["type"] == "extra_forbidden":
                 problem = "unknown key; remove it or mind the spelling"
-            raise self.error(problem, *first["loc"]) from None
+            raise self.error(problem, *(part for part in first["loc"] if part != "[key]")) from None
 
     def error(self, problem: str, *location: str | int) -> DocumentError:
         """An error at a place of this document, by the nearest key that stands in it."""

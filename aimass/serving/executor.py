@@ -1,4 +1,7 @@
-"""Who runs a call where: short ones at once on the event loop, long ones in a few threads, fairly and within bounds."""
+"""Long calls in a few threads, fairly between services and within bounds.
+
+A call with at most ``LoadedPlan.inline_rows`` rows does not come here: it runs on the event loop, without an await.
+"""
 
 import asyncio
 from collections import deque
@@ -32,23 +35,15 @@ class Executor:
         self._turns: deque[Slot] = deque()  # slots with waiting calls, in the order of their next turn
         self._clock: Clock = clock or SystemClock()
 
-    def try_inline(self, plan: LoadedPlan, batch: Batch, rows: int, trace: Trace | None = None) -> Batch | None:
-        """The answer, when the call is short enough to run here and now; else nothing, and ``submit`` is due."""
-        if rows > plan.inline_rows:
-            return None
-        return plan.run(batch, trace)
-
     async def submit(
         self, slot: Slot, plan: LoadedPlan, batch: Batch, rows: int, deadline_s: float | None, trace: Trace
     ) -> Batch:
-        """The answer: at once when the call is short, else from a thread when it is the service's turn.
+        """The answer, from a thread, when it is the service's turn.
 
         ``deadline_s`` is on the monotonic clock. A full queue is ``Unavailable``; a deadline that passes while the
         call waits or runs is ``Timeout``. A call that runs cannot be stopped: it keeps its thread until it ends.
         Cancelled while it waits, the call never runs. Sets the trace's ``queue_s`` and ``node_s``.
         """
-        if rows <= plan.inline_rows:
-            return plan.run(batch, trace)
         arrived = self._clock.monotonic()
         if deadline_s is not None and deadline_s <= arrived:
             raise Timeout(f"the request's deadline passed before service {slot.service!r} could run it")
