@@ -1,8 +1,6 @@
 """Artifacts in use: versions checked out for loading, and the sweep of what nobody refers to."""
 
 import hashlib
-import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -17,27 +15,19 @@ from aimass.storage.base import ArtifactStore
 
 
 def checkout(store: ArtifactStore, files: Mapping[str, Digest], cache: Path) -> Path:
-    """A folder under ``cache`` that holds just these files, each checked against its digest now.
+    """A folder under ``cache`` that holds these files, each checked against its digest now.
 
-    The same files share a folder; one that is incomplete or damaged is made again from the store. Errors name the file.
+    The same files share a folder; what is missing or damaged there is fetched again. Several processes may do this at
+    once, for each file appears whole. Errors name the file.
     """
     folder = cache / hashlib.sha256(canonical_json(dict(files))).hexdigest()[:32]
-    if _is_complete(folder, files):
-        return folder
-    partial = cache / f".{folder.name}.{os.urandom(4).hex()}"
     try:
-        partial.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for name, digest in files.items():
-            _fetch(store, name, digest, partial)
-        if folder.exists():
-            folder.rename(partial / ".replaced")
-        partial.rename(folder)
+            if _hash(folder / name) != digest:
+                _fetch(store, name, digest, folder)
     except OSError as error:
-        if not _is_complete(folder, files):  # else another process was faster
-            raise Unavailable(f"cannot check out into {cache}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(folder / ".replaced", ignore_errors=True)
+        raise Unavailable(f"cannot check out into {cache}: {error.strerror or error}") from error
     return folder
 
 
@@ -59,14 +49,6 @@ def sweep(session: Session, store: ArtifactStore, also: Collection[Digest]) -> i
     return freed
 
 
-def _is_complete(folder: Path, files: Mapping[str, Digest]) -> bool:
-    try:
-        present = {path.name for path in folder.iterdir()}
-        return present == set(files) and all(_hash(folder / name) == digest for name, digest in files.items())
-    except OSError:
-        return False
-
-
 def _fetch(store: ArtifactStore, name: str, digest: Digest, folder: Path) -> None:
     try:
         store.fetch(digest, folder / name)
@@ -75,5 +57,8 @@ def _fetch(store: ArtifactStore, name: str, digest: Digest, folder: Path) -> Non
 
 
 def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""

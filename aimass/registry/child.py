@@ -29,6 +29,8 @@ def run_child(module: str, *arguments: str, stdin: str = "") -> str:
         raise Invalid(f"the model took more than {TIMEOUT_S:.0f} s to be looked at; use a smaller one") from error
     if child.returncode < 0:
         raise Invalid(f"the model crashed the process that looked at it (signal {-child.returncode}); is memory short?")
-    if child.returncode > 0:
-        raise Invalid((child.stderr.strip().splitlines() or [f"{module} failed without a word"])[-1])
-    return child.stdout.strip().splitlines()[-1]
+    said = child.stderr if child.returncode else child.stdout
+    lines = said.strip().splitlines() or [f"{module} said nothing"]
+    if child.returncode or not child.stdout:
+        raise Invalid(lines[-1])
+    return lines[-1]

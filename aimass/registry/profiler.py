@@ -110,4 +110,4 @@ if __name__ == "__main__":
     try:
         _main(*sys.argv[1:])
     except AimassError as failure:
-        raise SystemExit(str(failure)) from failure
+        raise SystemExit(" ".join(str(failure).split())) from failure

@@ -1,15 +1,15 @@
 """What every artifact store does: keep bytes under their SHA-256, whole or not at all, and check them going out."""
 
 import hashlib
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, final
 
-from aimass.core.errors import Invalid
 from aimass.core.ids import Digest
-from aimass.storage.failures import check_hash, said_plainly
+from aimass.storage.failures import check_hash, read_file, said_plainly
 
 
 class ArtifactStore(ABC):
@@ -27,11 +27,7 @@ class ArtifactStore(ABC):
     @final
     def put_file(self, path: Path) -> Digest:
         """Keep the bytes of a file."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise Invalid(f"cannot read {path}: {error.strerror}") from error
-        return self.put(data)
+        return self.put(read_file(path))
 
     @final
     def get(self, digest: Digest) -> bytes:
@@ -44,13 +40,14 @@ class ArtifactStore(ABC):
     @final
     def fetch(self, digest: Digest, into: Path) -> None:
         """The bytes as the file ``into``, checked; they appear there whole or not at all. Errors as ``get``."""
-        partial = into.with_name(f".{into.name}.partial")
-        partial.unlink(missing_ok=True)
-        with said_plainly(digest):
-            check_hash(digest, self._hash(digest))
-            self._fetch(digest, partial)
-            partial.replace(into)
-            partial.unlink(missing_ok=True)  # a rename onto another link of the same file leaves both
+        partial = into.with_name(f".{into.name}.{os.urandom(4).hex()}")
+        try:
+            with said_plainly(digest):
+                check_hash(digest, self._hash(digest))
+                self._fetch(digest, partial)
+                partial.replace(into)
+        finally:
+            partial.unlink(missing_ok=True)  # also after a rename onto another link of the same file: both stay
 
     @final
     def has(self, digest: Digest) -> bool:
