@@ -1,0 +1,199 @@
+"""Long calls wait for their turn: in bounds, fairly between services, not beyond a deadline or a cancellation."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from aimass.core.batch import Batch
+from aimass.core.clock import ManualClock
+from aimass.core.errors import Invalid, Timeout, Unavailable
+from aimass.core.events import Trace
+from aimass.serving.executor import Executor, Slot
+
+BATCH: Batch = {"x": np.zeros((1, 1), np.float32)}
+
+
+class Plan:
+    """Stands in for a loaded plan: each call says that it began, and ends when it is let go."""
+
+    inline_rows = 0
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name = name
+        self.log = log
+        self.gate = threading.Event()
+        self.began = threading.Event()
+        self.error: Exception | None = None
+
+    def run(self, batch: Batch, trace: Trace | None = None) -> Batch:
+        self.log.append(self.name)
+        self.began.set()
+        assert self.gate.wait(60)
+        if trace is not None:
+            trace.node_s[self.name] = 1.0
+        if self.error is not None:
+            raise self.error
+        return batch
+
+    def warm_us(self, rows: int) -> float:
+        return 2e6
+
+
+@pytest.fixture
+async def executor() -> AsyncIterator[Executor]:
+    executor = Executor(1)
+    yield executor
+    executor.close()
+
+
+def ask(executor: Executor, slot: Slot, plan: Plan, deadline_s: float | None = None) -> "asyncio.Task[Batch]":
+    trace = Trace("r")
+    return asyncio.ensure_future(executor.submit(slot, plan, BATCH, 1, deadline_s, trace))  # type: ignore[arg-type]
+
+
+async def begun(plan: Plan) -> None:
+    assert await asyncio.to_thread(plan.began.wait, 60)
+
+
+async def test_the_answer_comes_back_with_its_times(executor: Executor) -> None:
+    plan, trace = Plan("a", []), Trace("r")
+    plan.gate.set()
+    answer = await executor.submit(Slot("s", 1, 0), plan, BATCH, 1, None, trace)  # type: ignore[arg-type]
+    assert answer is BATCH
+    assert trace.queue_s >= 0
+    assert trace.node_s == {"a": 1.0}
+
+
+async def test_services_take_turns(executor: Executor) -> None:
+    log: list[str] = []
+    greedy, modest = Slot("greedy", 1, 100), Slot("modest", 1, 100)
+    plan, other = Plan("greedy", log), Plan("modest", log)
+    other.gate.set()
+    tasks = [ask(executor, greedy, plan) for _ in range(6)]
+    await begun(plan)
+    tasks += [ask(executor, modest, other) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    plan.gate.set()
+    await asyncio.gather(*tasks)
+    assert log == ["greedy", "greedy", "modest", "greedy", "modest", "greedy", "greedy", "greedy"]
+    assert (greedy.running, modest.running) == (0, 0)
+
+
+async def test_a_service_runs_no_more_at_a_time_than_its_bound() -> None:
+    executor, log = Executor(4), list[str]()
+    slot, plan = Slot("s", 2, 100), Plan("a", log)
+    tasks = [ask(executor, slot, plan) for _ in range(5)]
+    await begun(plan)
+    await asyncio.sleep(0.02)
+    assert (slot.running, len(slot.waiting), len(log)) == (2, 3, 2)
+    plan.gate.set()
+    await asyncio.gather(*tasks)
+    executor.close()
+
+
+async def test_a_full_queue_sheds_with_a_time_to_come_back(executor: Executor) -> None:
+    slot, plan = Slot("s", 1, 2), Plan("a", [])
+    tasks = [ask(executor, slot, plan) for _ in range(3)]
+    await begun(plan)
+    with pytest.raises(Unavailable, match="'s' has 2 calls waiting") as caught:
+        await ask(executor, slot, plan)
+    assert caught.value.retry_after_s == 4.0
+    plan.gate.set()
+    await asyncio.gather(*tasks)
+    assert (slot.running, len(slot.waiting)) == (0, 0)
+
+
+async def test_a_deadline_that_passes_in_the_queue(executor: Executor) -> None:
+    slot, plan, waiting = Slot("s", 1, 5), Plan("a", []), Plan("b", [])
+    first = ask(executor, slot, plan)
+    await begun(plan)
+    with pytest.raises(Timeout, match="in the queue of service 's'"):
+        await ask(executor, slot, waiting, asyncio.get_running_loop().time() + 0.02)
+    plan.gate.set()
+    await first
+    assert waiting.log == []
+    assert not slot.waiting
+
+
+async def test_a_deadline_that_passes_while_it_runs_leaves_the_thread_taken(executor: Executor) -> None:
+    slot, plan = Slot("s", 1, 5), Plan("a", [])
+    with pytest.raises(Timeout, match="did not answer before"):
+        await ask(executor, slot, plan, asyncio.get_running_loop().time() + 0.02)
+    assert slot.running == 1
+    later = Plan("b", [])
+    later.gate.set()
+    second = ask(executor, slot, later)
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    plan.gate.set()
+    assert await second is BATCH
+
+
+async def test_a_deadline_that_has_passed_already_runs_nothing() -> None:
+    clock = ManualClock(100.0)
+    executor, plan = Executor(1, clock), Plan("a", [])
+    with pytest.raises(Timeout, match="could run it"):
+        await ask(executor, Slot("s", 1, 5), plan, 99.9)
+    assert plan.log == []
+    executor.close()
+
+
+async def test_cancelled_while_it_waits_it_never_runs(executor: Executor) -> None:
+    slot, plan, unwanted = Slot("s", 1, 5), Plan("a", []), Plan("b", [])
+    first = ask(executor, slot, plan)
+    await begun(plan)
+    task = ask(executor, slot, unwanted)
+    await asyncio.sleep(0)
+    task.cancel()
+    plan.gate.set()
+    assert await first is BATCH
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (unwanted.log, slot.running) == ([], 0)
+
+
+async def test_cancelled_in_the_tick_of_its_turn_it_gives_the_thread_back(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot, plan, unwanted, later = Slot("s", 1, 5), Plan("a", []), Plan("b", []), Plan("c", [])
+    first = ask(executor, slot, plan)
+    await begun(plan)
+    task = ask(executor, slot, unwanted)
+    await asyncio.sleep(0)
+    let_in = executor._let_in
+    monkeypatch.setattr(executor, "_let_in", lambda slot: (let_in(slot), task.cancel()))
+    plan.gate.set()
+    await first
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert unwanted.log == []
+    later.gate.set()
+    assert await ask(executor, slot, later) is BATCH
+    assert slot.running == 0
+
+
+async def test_cancelled_while_it_runs_it_keeps_the_thread_until_it_ends(executor: Executor) -> None:
+    slot, plan, later = Slot("s", 1, 5), Plan("a", []), Plan("b", [])
+    plan.error = RuntimeError("nobody is there to hear it")
+    task = ask(executor, slot, plan)
+    await begun(plan)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert slot.running == 1
+    plan.gate.set()
+    later.gate.set()
+    assert await ask(executor, slot, later) is BATCH
+
+
+async def test_an_error_reaches_its_caller_and_the_next_call_is_answered(executor: Executor) -> None:
+    slot, plan = Slot("s", 1, 5), Plan("a", [])
+    plan.gate.set()
+    plan.error = Invalid("no such thing")
+    with pytest.raises(Invalid, match="no such thing"):
+        await ask(executor, slot, plan)
+    plan.error = None
+    assert await ask(executor, slot, plan) is BATCH
