@@ -21,15 +21,15 @@ class Document:
         self.lines: Lines = {}
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
+            if not isinstance(root, yaml.MappingNode):
+                raise DocumentError(f"{name}:1: expected a mapping of keys to values", line=1)
+            self._index(root, (), set())
+            self.data: dict[str, Any] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-01
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 0
             problem = getattr(error, "problem", None) or str(error)
             raise DocumentError(f"{name}:{line}: not valid YAML: {problem}", line=line) from error
-        if not isinstance(root, yaml.MappingNode):
-            raise DocumentError(f"{name}:1: expected a mapping of keys to values", line=1)
-        self._index(root, ())
-        self.data: dict[str, Any] = yaml.safe_load(text)
 
     @classmethod
     def read(cls, path: Path) -> "Document":
@@ -63,20 +63,26 @@ class Document:
         field = ".".join(str(part) for part in location)
         return DocumentError(f"{self.name}:{line}: {field}: {problem}", field=field, line=line)
 
-    def _index(self, node: yaml.Node, path: tuple[str | int, ...]) -> None:
+    def _index(self, node: yaml.Node, path: tuple[str | int, ...], met: set[int]) -> None:
+        if isinstance(node, yaml.CollectionNode) and id(node) in met:  # a few lines of them can mean billions of values
+            line = node.start_mark.line + 1
+            raise DocumentError(f"{self.name}:{line}: aliases of mappings and lists are not read; repeat it", line=line)
+        met.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
             for key, value in node.value:
-                place = (*path, key.value)
-                line = key.start_mark.line + 1
-                if key.value in seen:
-                    raise DocumentError(
-                        f"{self.name}:{line}: {'.'.join(map(str, place))}: given twice", line=line, field=key.value
-                    )
-                seen.add(key.value)
-                self.lines[place] = line
-                self._index(value, place)
+                self._index(value, self._place(key, path), met)
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
                 self.lines[(*path, index)] = value.start_mark.line + 1
-                self._index(value, (*path, index))
+                self._index(value, (*path, index), met)
+
+    def _place(self, key: yaml.Node, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        line = key.start_mark.line + 1
+        if key.tag != "tag:yaml.org,2002:str":
+            raise DocumentError(f"{self.name}:{line}: a key must be a word; quote it if it looks otherwise", line=line)
+        place = (*path, key.value)
+        if place in self.lines:
+            field = ".".join(map(str, place))
+            raise DocumentError(f"{self.name}:{line}: {field}: given twice", line=line, field=key.value)
+        self.lines[place] = line
+        return place

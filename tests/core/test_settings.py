@@ -1,0 +1,73 @@
+"""Settings and the home folder: from the environment, absolute, checked together."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from aimass.core.home import Home, find_home
+from aimass.core.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AIMASS_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_environment_speaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AIMASS_HOME", str(tmp_path / "here"))
+    monkeypatch.setenv("AIMASS_PORT", "9000")
+    settings = Settings()
+    assert settings.home == Home(tmp_path / "here")
+    assert settings.port == 9000
+    assert settings.database_url == f"sqlite:///{tmp_path}/here/aimass.db"
+    assert Settings(port=9100).port == 9100
+    assert settings.scheme == "http"
+    assert Settings(tls_cert=Path("c.pem"), tls_key=Path("k.pem")).scheme == "https"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"tls_cert": "c.pem"}, "both PEM files"),
+        ({"tls_key": "k.pem"}, "both PEM files"),
+        ({"port": 8002}, "a port each"),
+        ({"gateway_min_replicas": 3, "gateway_max_replicas": 2}, "above gateway_max_replicas"),
+        ({"port": 0}, "port"),
+        ({"port": 70_000}, "port"),
+        ({"host": "0.0.0.0"}, "127.0.0.1"),
+        ({"ingress": "nginx"}, "ingress"),
+        ({"key_rate_per_s": 0}, "key_rate_per_s"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Settings(**wrong)
+
+
+def test_settings_stay_as_they_are() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1
+
+
+def test_the_nearest_home_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    assert find_home() == Home(tmp_path / "a" / "b" / ".aimass")
+    (tmp_path / ".aimass").mkdir()
+    assert find_home() == Home(tmp_path / ".aimass")
+    (tmp_path / "a" / ".aimass").mkdir()
+    assert find_home() == Home(tmp_path / "a" / ".aimass") == find_home(Path())
+    monkeypatch.setenv("AIMASS_HOME", "relative")
+    assert find_home() == Home(tmp_path / "a" / "b" / "relative")
+
+
+def test_everything_lies_in_the_home(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    names = [name for name, value in vars(Home).items() if isinstance(value, property)]
+    places = [getattr(home, name) for name in names]
+    assert all(place.parent == tmp_path for place in places)
+    assert len(set(places)) == len(places)
