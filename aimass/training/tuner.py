@@ -2,12 +2,15 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ray import tune
+from ray.tune.logger import JsonLoggerCallback
+from ray.tune.search import ConcurrencyLimiter
 
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
@@ -16,11 +19,10 @@ from aimass.training.evaluation import METRICS, find_metric
 from aimass.training.fitting import Configuration, out_of_fold
 from aimass.training.search import SCORE, RoundRobinSearch, Sampling
 from aimass.training.space import Parameters, Space
+from aimass.training.telling import Progress, Teller, last_line
 
 TRIAL_CPUS = 0.4
 """Four trials at a time beside a serving platform on two cores, and still one beside a busy one."""
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,9 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
     ``progress`` is told of each trial that ends: kind ``trial`` with number, candidate, parameters, metrics, seconds,
     or kind ``trial_failed`` with the error.
     """
-    from ray import tune
-    from ray.tune.search import ConcurrencyLimiter
-
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # verbose=0 silences the old output only
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # it would end the trials and let the run go on
     trials_folder = folder / "trials"
     trials_folder.mkdir(parents=True, exist_ok=True)
     search = RoundRobinSearch(
@@ -105,14 +106,17 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="tune", storage_path=str(folder.absolute()), verbose=0, callbacks=[_teller(progress)]
+            name="tune",
+            storage_path=str(folder.absolute()),
+            verbose=0,
+            callbacks=[Teller(progress), JsonLoggerCallback()],
         ),
     )
     results = tuner.fit()
     ended = [result for result in results if result.error is None and result.metrics and SCORE in result.metrics]
     if not ended:
         failed = [str(result.error) for result in results if result.error is not None]
-        reason = f"the first failed with: {_last_line(failed[0])}" if failed else "raise budget.seconds"
+        reason = f"the first failed with: {last_line(failed[0])}" if failed else "raise budget.seconds"
         raise Invalid(f"no trial ended with a score; {reason}", field="budget")
     trials = [_read(result.config, result.metrics, plan, trials_folder) for result in ended]
     return sorted(trials, key=lambda trial: trial.number)
@@ -134,8 +138,6 @@ def _trial(
     folder: Path,
 ) -> None:
     """Runs in a Ray actor: fits every fold, keeps the predictions in the run's folder, reports the score."""
-    from ray import tune
-
     started = time.monotonic()
     chosen = candidates[config["candidate"]]
     number = config["number"]
@@ -158,25 +160,3 @@ def _read(config: dict[str, Any], metrics: dict[str, Any], plan: Plan, folder: P
         seconds=metrics["seconds"],
         predictions=np.load(folder / f"{number}.npy"),
     )
-
-
-def _teller(progress: Progress) -> Any:
-    """A Tune callback that passes on how each trial ended."""
-    from ray import tune
-
-    class Teller(tune.Callback):  # type: ignore[misc]  # Ray is untyped here
-        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            result = trial.last_result or {}
-            if SCORE in result:
-                progress({"kind": "trial", **trial.config, "metrics": result["values"], "seconds": result["seconds"]})
-
-        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            error = _last_line(str(trial.get_error() or "unknown"))
-            progress({"kind": "trial_failed", **trial.config, "error": error})
-
-    return Teller()
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[-1] if lines else text

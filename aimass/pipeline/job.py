@@ -1,0 +1,180 @@
+"""A run as a Ray job: what ``aimass run recipe.yaml`` does, submitted by the platform or by hand."""
+
+import hashlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from aimass.core.clock import Clock, SystemClock
+from aimass.core.documents import Document
+from aimass.core.errors import AimassError, Conflict, NotFound
+from aimass.core.ids import DEFAULT_ACCOUNT, new_id
+from aimass.core.settings import Settings
+from aimass.database.engine import Database, open_database
+from aimass.database.migrate import migrate
+from aimass.database.tables import AccountRow, RunRow
+from aimass.pipeline.progress import ProgressLog
+from aimass.pipeline.recipe import load_recipe
+from aimass.pipeline.run import REPORT_HTML, RunResult, run_recipe
+from aimass.pipeline.terminal import print_report
+
+RECIPE_FILE = "recipe.yaml"
+SUCCEEDED, FAILED, CANCELLED = 0, 1, 130
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT arrived; no ``except Exception`` on the way may swallow it."""
+
+
+def main(recipe_path: Path, run_id: str | None, settings: Settings) -> int:
+    """Run the recipe and keep its row in ``runs`` true to what happens; returns the process's exit code.
+
+    ``run_id`` names a queued run; without one a run is added. Uses the Ray of the job around it, else the one at
+    ``RAY_ADDRESS``, else starts one for this run alone.
+    """
+    clock, console = SystemClock(), Console(width=None if sys.stdout.isatty() else 132)
+    database = open_database(settings.database_url)
+    try:
+        migrate(database)
+        run = _Job(database, settings, clock, console)
+        return run.start(recipe_path, run_id)
+    except AimassError as error:
+        _complain(console, error)
+        return FAILED
+    finally:
+        database.close()
+
+
+class _Job:
+    """One run, from its row to its end."""
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock, console: Console) -> None:
+        self.database, self.settings, self.clock, self.console = database, settings, clock, console
+        self.run_id = ""
+
+    def start(self, recipe_path: Path, run_id: str | None) -> int:
+        """Run to the end, whatever it is; the run's row says which."""
+        document = Document.read(recipe_path)
+        self.run_id = self._take(run_id) if run_id else self._add(document)
+        with ExitStack() as stack:  # unwound after the row is written: Ray takes seconds to let go
+            stack.enter_context(_stoppable())
+            try:
+                progress = self._open_folder(recipe_path)
+                load_recipe(document)  # refused before Ray is asked for anything
+                stack.enter_context(_ray())
+                stack.enter_context(_stoppable())  # Ray has put its own handler in place
+                result = run_recipe(document, self.settings, self.run_id, progress, self.clock)
+                self._tell(result, progress)
+                return SUCCEEDED
+            except AimassError as error:
+                self._end("failed", str(error))
+                _complain(self.console, error)
+                return FAILED
+            except (Stopped, SystemExit):
+                self._end("cancelled", "stopped by a signal")
+                self.console.print("cancelled; nothing was registered")
+                return CANCELLED
+            except BaseException as error:
+                self._end("failed", f"{type(error).__name__}: {error}")
+                raise
+
+    def _open_folder(self, recipe_path: Path) -> ProgressLog:
+        folder = self.settings.home.runs / self.run_id
+        progress = ProgressLog(folder, self.console, self.clock)
+        if recipe_path.absolute() != folder / RECIPE_FILE:
+            shutil.copyfile(recipe_path, folder / RECIPE_FILE)
+        progress({"kind": "stage", "text": f"run {self.run_id} of {recipe_path.name}"})
+        return progress
+
+    def _add(self, document: Document) -> str:
+        """A row for a run that nobody queued."""
+        run_id = new_id("run")
+        name = document.data.get("recipe")
+        with self.database.session() as session:
+            now = self.clock.now()
+            if session.get(AccountRow, DEFAULT_ACCOUNT) is None:
+                session.add(AccountRow(id=DEFAULT_ACCOUNT, name=DEFAULT_ACCOUNT, created_at=now))
+                session.flush()
+            session.add(
+                RunRow(
+                    id=run_id,
+                    account=DEFAULT_ACCOUNT,
+                    recipe=str(name or "unnamed"),
+                    recipe_text=document.text,
+                    recipe_digest=hashlib.sha256(document.text.encode()).hexdigest(),
+                    job=os.environ.get("RAY_JOB_SUBMISSION_ID"),
+                    status="running",
+                    created_at=now,
+                    started_at=now,
+                )
+            )
+        return run_id
+
+    def _take(self, run_id: str) -> str:
+        """The queued run; ``Conflict`` when it was started or ended before."""
+        with self.database.session() as session:
+            row = session.get(RunRow, run_id)
+            if row is None:
+                raise NotFound(f"no run {run_id!r} in {self.database.engine.url.database}; `aimass runs` lists them")
+            if row.status != "queued":
+                raise Conflict(f"run {run_id} is {row.status} already; train again for a new run")
+            row.status, row.started_at = "running", self.clock.now()
+        return run_id
+
+    def _end(self, status: str, error: str) -> None:
+        """A run that ended otherwise in the meantime (cancelled by the platform) keeps that."""
+        with self.database.session() as session:
+            row = session.get_one(RunRow, self.run_id)
+            if row.status in ("queued", "running"):
+                row.status, row.error, row.finished_at = status, error, self.clock.now()
+
+    def _tell(self, result: RunResult, progress: ProgressLog) -> None:
+        print_report(result.report, self.console)
+        path = self.settings.home.runs / self.run_id / REPORT_HTML
+        progress({"kind": "ended", "text": f"done; the report is {path}"})
+
+
+def _complain(console: Console, error: AimassError) -> None:
+    console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _ray() -> Iterator[None]:
+    """A connected Ray; one that was connected before stays so."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": "warning"}
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(**quiet)
+    else:  # by itself Ray would join whatever cluster it finds on the machine
+        ray.init(address="local", include_dashboard=False, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM (which is how a Ray job is stopped) and SIGINT raise ``Stopped`` where the run stands."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(signal.Signals(number).name)
+
+    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,194 @@
+"""One run of a recipe, from data to registered versions. Needs a Ray that is connected; knows no Ray job."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aimass.core.batch import Array
+from aimass.core.clock import Clock, SystemClock
+from aimass.core.documents import Document
+from aimass.core.errors import Bug, NotFound
+from aimass.core.ids import AccountId
+from aimass.core.settings import Settings
+from aimass.data.dataset import Dataset
+from aimass.data.sources import CSV, load_bundled, load_csv
+from aimass.data.split import folds, split
+from aimass.database.engine import open_database
+from aimass.database.tables import RunRow
+from aimass.ensembling.combiners.mean import MeanCombiner
+from aimass.ensembling.selection import Selection, combine_selected, select
+from aimass.pipeline import build, ensemble
+from aimass.pipeline.build import Workshop
+from aimass.pipeline.ensemble import Member
+from aimass.pipeline.html import render_html
+from aimass.pipeline.plots import draw_plots
+from aimass.pipeline.propose import propose
+from aimass.pipeline.recipe import ENSEMBLE, DataSpec, Recipe, load_recipe
+from aimass.pipeline.register import Origin, Outcome, register_outcome
+from aimass.pipeline.report import AVERAGE, BEST, SELECTED, Contestant, Findings, make_report
+from aimass.storage.local import LocalStore
+from aimass.training.evaluation import METRICS, find_metric
+from aimass.training.telling import Progress
+from aimass.training.tuner import TrainingRows, Trial, run_trials
+
+REPORT_HTML, REPORT_JSON = "report.html", "report.json"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run that succeeded leaves: its report, the service it proposes, its versions by model name."""
+
+    run_id: str
+    report: Mapping[str, Any]
+    proposal: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+def run_recipe(
+    document: Document, settings: Settings, run_id: str, progress: Progress, clock: Clock | None = None
+) -> RunResult:
+    """Run the recipe for the run that the database knows as ``run_id``, and mark it succeeded.
+
+    Versions, aliases, report and proposal are written in one transaction at the end: a run that fails or is stopped
+    leaves nothing in the registry. ``DocumentError`` for a bad recipe, ``Invalid`` for data that does not fit it.
+    """
+    clock, started = clock or SystemClock(), time.monotonic()
+    recipe = load_recipe(document)
+    shop = _open_workshop(recipe, settings.home.runs / run_id, progress)
+    trials, failed = _tune(shop)
+    progress({"kind": "stage", "text": f"selecting an ensemble from {len(trials)} trials"})
+    selection = _select(shop, trials)
+    outcome, findings = _build(shop, trials, failed, selection)
+    progress({"kind": "stage", "text": "writing the report"})
+    report = {"run": run_id, **make_report(shop, findings)}
+    plots = draw_plots(report)
+    progress({"kind": "stage", "text": "registering"})
+    database = open_database(settings.database_url)
+    try:
+        with database.session() as session:
+            row = session.get(RunRow, run_id)
+            if row is None:
+                raise NotFound(f"no run {run_id!r} in the database")
+            origin = Origin(run_id, AccountId(row.account), row.recipe_digest)
+            refs = register_outcome(session, LocalStore(settings.home.artifacts), shop, outcome, origin, clock)
+            report |= {"versions": refs, "seconds": round(time.monotonic() - started, 1)}
+            signature = ensemble.signature_of(recipe, shop.dataset)
+            proposal = propose(recipe, signature, refs[f"{recipe.recipe}-{ENSEMBLE}"])
+            row.report, row.proposal, row.status, row.finished_at = report, proposal, "succeeded", clock.now()
+            (shop.folder / REPORT_JSON).write_text(json.dumps(report, indent=2), encoding="utf-8")
+            (shop.folder / REPORT_HTML).write_text(render_html(report, plots, document.text), encoding="utf-8")
+    finally:
+        database.close()
+    return RunResult(run_id, report, proposal, refs)
+
+
+def load_data(spec: DataSpec) -> Dataset:
+    """The dataset that a recipe names."""
+    if spec.source != CSV:
+        return load_bundled(spec.source)
+    if spec.path is None or spec.label is None:
+        raise Bug("a csv source without path or label passed the recipe's own check")
+    return load_csv(spec.path, spec.label)
+
+
+def _open_workshop(recipe: Recipe, folder: Path, progress: Progress) -> Workshop:
+    dataset = load_data(recipe.data)
+    folder.mkdir(parents=True, exist_ok=True)
+    shop = Workshop(recipe, dataset, split(dataset, recipe.split.test, recipe.seed), folder, progress)
+    rows, features = dataset.rows.shape
+    text = f"{dataset.name}: {rows} rows, {features} features, {len(dataset.classes)} classes"
+    progress({"kind": "stage", "text": f"{text}; {len(shop.split.test)} rows held out for the test"})
+    return shop
+
+
+def _tune(shop: Workshop) -> tuple[list[Trial], int]:
+    recipe, train = shop.recipe, shop.train
+    made = folds(train.labels, recipe.split.folds, recipe.seed, shop.dataset.classes)
+    failed = 0
+
+    def count(event: dict[str, Any]) -> None:
+        nonlocal failed
+        failed += event["kind"] == "trial_failed"
+        shop.progress(event)
+
+    budget = f"{recipe.budget.trials} trials" if recipe.budget.trials else f"{recipe.budget.seconds:g} seconds"
+    if recipe.budget.trials is None:
+        budget += " (a budget in seconds: the same seed may give another result)"
+    shop.progress({"kind": "stage", "text": f"tuning {len(recipe.candidates)} candidates: {budget}"})
+    return run_trials(recipe.plan(), TrainingRows(train.rows, train.labels, made), shop.folder, count), failed
+
+
+def _select(shop: Workshop, trials: Sequence[Trial]) -> Selection:
+    rules = shop.recipe.ensemble
+    score = find_metric(shop.recipe.score).score
+    predictions = [trial.predictions for trial in trials]
+    return select(predictions, shop.train.labels, score, rules.rounds, rules.max_members)
+
+
+def _build(shop: Workshop, trials: Sequence[Trial], failed: int, selection: Selection) -> tuple[Outcome, Findings]:
+    """Build each candidate's best trial and whatever was selected; compare them on the test rows."""
+    best = _best_of_each(trials)
+    chosen = {trials[index].number for index in selection.members} | {trial.number for trial in best.values()}
+    wanted = [trial for trial in trials if trial.number in chosen]
+    names = build.model_names(shop.recipe, wanted)
+    shop.progress({"kind": "stage", "text": f"building {len(wanted)} models on the whole training split"})
+    fitted = build.build_transforms(shop, wanted)
+    models = build.build_models(shop, wanted, names, fitted)
+    transforms = {name: built for name, (_, built) in fitted.items()}
+    by_number = {built.trial.number: built for built in models if built.trial is not None}
+    members = [Member(by_number[trials[index].number], selection.weights[index]) for index in selection.members]
+    test = {number: ensemble.predict(built, transforms, shop.test.rows) for number, built in by_number.items()}
+    contestants = _contestants(shop, trials, selection, best, test)
+    metrics = {built.name: _metrics(shop, test[number]) for number, built in by_number.items()}
+    metrics[ENSEMBLE] = _metrics(shop, contestants[-1].test)
+    profile = ensemble.measure(shop.recipe, shop.dataset, members, transforms)
+    return (
+        Outcome(transforms, models, members, profile, metrics),
+        Findings(trials, failed, selection, names, contestants),
+    )
+
+
+def _best_of_each(trials: Sequence[Trial]) -> dict[str, Trial]:
+    """Candidate → its best trial, the first of equals."""
+    best: dict[str, Trial] = {}
+    for trial in trials:
+        if trial.candidate not in best or trial.score > best[trial.candidate].score:
+            best[trial.candidate] = trial
+    return best
+
+
+def _contestants(
+    shop: Workshop, trials: Sequence[Trial], selection: Selection, best: Mapping[str, Trial], test: Mapping[int, Array]
+) -> list[Contestant]:
+    """Candidates in the recipe's order, then the best of them, their plain average and the selected ensemble."""
+    order = [best[name] for name in shop.recipe.candidates if name in best]
+    top = max(order, key=lambda trial: trial.score)
+    rows = [
+        Contestant(trial.candidate, trial.predictions, test[trial.number], f"trial {trial.number + 1}")
+        for trial in order
+    ]
+    rows.append(Contestant(BEST, top.predictions, test[top.number], top.candidate))
+    mean = MeanCombiner()
+    average = (
+        mean.combine([trial.predictions for trial in order]),
+        mean.combine([test[trial.number] for trial in order]),
+    )
+    rows.append(Contestant(AVERAGE, *average, detail=f"of {len(order)} candidates"))
+    chosen = [index for index, weight in enumerate(selection.weights) if weight > 0]
+    weights = tuple(selection.weights[index] for index in chosen)
+    rows.append(
+        Contestant(
+            SELECTED,
+            combine_selected([trial.predictions for trial in trials], selection.weights),
+            combine_selected([test[trials[index].number] for index in chosen], weights),
+            f"{len(chosen)} members",
+        )
+    )
+    return rows
+
+
+def _metrics(shop: Workshop, predicted: Array) -> dict[str, float]:
+    return {name: metric.value(shop.test.labels, predicted) for name, metric in METRICS.items()}

@@ -1,0 +1,39 @@
+"""How each trial ended, passed on while Tune works."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+
+from aimass.training.search import SCORE
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Teller(tune.Callback):  # type: ignore[misc]  # Ray is untyped here
+    """Tells ``progress`` of each trial; Tune pickles its callbacks, and this one forgets whom it tells."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress: Progress | None = progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_progress": None}
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        result = trial.last_result or {}
+        if SCORE in result:
+            self._tell({"kind": "trial", **trial.config, "metrics": result["values"], "seconds": result["seconds"]})
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = last_line(str(trial.get_error() or "unknown"))
+        self._tell({"kind": "trial_failed", **trial.config, "error": error})
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        if self._progress is not None:
+            self._progress(event)
+
+
+def last_line(text: str) -> str:
+    """Where a traceback says what happened."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else text
