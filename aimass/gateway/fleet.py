@@ -46,14 +46,18 @@ class Fleet:
         if snapshot is not None:
             self._gone = merge([self._gone, snapshot.without_gauges()])
 
-    def text(self, now: float) -> bytes:
-        """The metrics of all replicas, living and gone, in Prometheus' text format."""
+    def total(self, now: float) -> Snapshot:
+        """The counts of all replicas, living and gone."""
         living = {report.replica for report in self.live(now)}
         parts = [
             snapshot if replica in living else snapshot.without_gauges()
             for replica, snapshot in self._snapshots.items()
         ]
-        return render(merge([self._gone, *parts]), replicas=len(living))
+        return merge([self._gone, *parts])
+
+    def text(self, now: float) -> bytes:
+        """The same in Prometheus' text format."""
+        return render(self.total(now), replicas=len(self.live(now)))
 
     @staticmethod
     def _share(replica: str, key: str, live: list[ReplicaReport]) -> float:

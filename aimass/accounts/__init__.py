@@ -1,0 +1,1 @@
+"""Accounts and their API keys. Knows no HTTP: both doors and the gateway's state ask here."""

@@ -1,0 +1,206 @@
+"""Deploy, undeploy, roll back: traffic moves only to a revision that the live replicas have loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from aimass.control.context import Context
+from aimass.control.pushing import Pushed
+from aimass.control.revisions import planning
+from aimass.control.revisions.standing import next_number, standing, standings
+from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
+from aimass.database import state_number
+from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
+from aimass.registry import aliases
+
+LOAD_S = 120.0  # a replica that needs longer to load a revision counts as silent
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What stands now. ``replicas`` have acknowledged it; ``silent`` ones pull it within seconds."""
+
+    service: str
+    revision: int
+    plan: str
+    why: str
+    changed: bool
+    message: str
+    weights: Mapping[str, float]
+    replicas: int
+    silent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Undeployed:
+    """A service that takes no calls any more; its revisions stay on record."""
+
+    service: str
+    changed: bool
+    message: str
+
+
+def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
+    """Make the document the service's newest revision and move all traffic to it.
+
+    Nothing moves, and the running revision goes on, when anything is wrong with the document, its artifacts or its
+    load in any live replica.
+    """
+    with context.database.reading() as session:
+        drafted = planning.draft(session, text, name)
+    with context.turns.of(drafted.spec.service):
+        same = _unchanged(context, drafted)
+        if same is not None:
+            return same
+        planned = planning.plan(drafted, context.store)
+        number, state = _store(context, drafted, planned)
+        _check_loaded(context, drafted.spec.service, number, state)
+        why = f"deployed from {name}"
+        return _move(context, drafted.spec.service, number, why)
+
+
+def rollback(context: Context, service: str) -> Deployed:
+    """Move all traffic to the revision before the one that has it."""
+    with context.turns.of(service):
+        with context.database.session() as session:
+            now = standings(session, service)[service]
+            if now.main is None:
+                raise Conflict(f"{service} is not deployed; deploy it")
+            target = now.before(now.main)
+            if target is None:
+                raise Conflict(f"{service} has no revision before {now.main}; deploy another document instead")
+            state = state_number.bump(session)  # so that replicas try again what they could not load before
+        failed, _ = _wait(context, service, target, state)
+        if failed:
+            raise Invalid(f"{service} revision {target} cannot be loaded: {failed}; revision {now.main} goes on")
+        return _move(context, service, target, f"rolled back from revision {now.main}")
+
+
+def undeploy(context: Context, service: str) -> Undeployed:
+    """Take the service's traffic away; calls to it get 404 from now on."""
+    with context.turns.of(service):
+        with context.database.session() as session:
+            now = standings(session, service)[service]
+            if not now.is_deployed:
+                return Undeployed(service, False, f"{service} was not deployed")
+            _add_move(session, context, service, {}, "undeployed")
+            number = state_number.bump(session)
+        context.pusher.push(number)
+        return Undeployed(service, True, f"{service} takes no calls any more; deploying it again brings it back")
+
+
+def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
+    """The answer when the current revision is this very document already."""
+    service = drafted.spec.service
+    with context.database.reading() as session:
+        now = standing(session, service)
+        if now.main is None:
+            return None
+        row = session.get_one(RevisionRow, (service, now.main))
+        if row.digest != drafted.digest:
+            return None
+        explanation = row.explanation
+    return Deployed(
+        service=service,
+        revision=row.number,
+        plan=row.layout["plan"],
+        why=explanation["why"],
+        changed=False,
+        message=f"{service} is at revision {row.number} already, which is this document; nothing was changed",
+        weights=_as_text(now.weights),
+        replicas=_count(context),
+    )
+
+
+def _store(context: Context, drafted: planning.Draft, planned: planning.Planned) -> tuple[int, int]:
+    """The revision's number, and that of the state in which replicas prepare it."""
+    name = drafted.spec.service
+    with context.database.session() as session:
+        for ref in drafted.graph.refs:
+            aliases.resolve(session, ref)  # one that was removed meanwhile is refused
+        service = session.get(ServiceRow, name)
+        if service is None:
+            session.add(ServiceRow(name=name, account=context.account, created_at=context.clock.now()))
+            session.flush()
+        elif service.account != context.account:
+            raise Conflict(f"service {name} belongs to another account; choose another name")
+        for data in planned.artifacts.values():
+            context.store.put(data)
+        number = next_number(session, name)
+        session.add(
+            RevisionRow(
+                service=name,
+                number=number,
+                digest=drafted.digest,
+                document=dict(drafted.document),
+                layout=planned.layout.to_json(),
+                explanation=planned.explanation.to_json(),
+                error=None,
+                created_at=context.clock.now(),
+            )
+        )
+        return number, state_number.bump(session)
+
+
+def _check_loaded(context: Context, service: str, number: int, state: int) -> None:
+    """Raises, with the reason on record, unless every live replica that answers has loaded the revision."""
+    try:
+        failed, pushed = _wait(context, service, number, state)
+        if failed:
+            raise Invalid(f"{service} revision {number} could not be loaded: {failed}")
+        if pushed.is_away:
+            raise Unavailable("the reconciler does not answer, so nobody can say whether replicas are ready; try again")
+        if pushed.silent and not pushed.reports:
+            raise Timeout(f"no replica has loaded {service} revision {number} within {LOAD_S:.0f} s")
+    except BaseException as error:
+        with context.database.session() as session:
+            session.get_one(RevisionRow, (service, number)).error = str(error) or type(error).__name__
+            state = state_number.bump(session)
+            main = standing(session, service).main
+        context.pusher.push(state)
+        if isinstance(error, Invalid | Unavailable | Timeout):
+            goes_on = f"; revision {main} goes on" if main else "; nothing is deployed"
+            raise type(error)(f"{error.message}{goes_on}", error.field, error.retry_after_s) from error
+        raise
+
+
+def _wait(context: Context, service: str, number: int, state: int) -> tuple[str, Pushed]:
+    """Why the revision could not be loaded (empty: it could), and who said so."""
+    context.pusher.push(state)
+    pushed = context.pusher.await_loaded(state, LOAD_S)
+    name = f"{service}/{number}"
+    reasons = {report.failed[name] for report in pushed.reports if name in report.failed}
+    return "; ".join(sorted(reasons)), pushed
+
+
+def _move(context: Context, service: str, revision: int, why: str) -> Deployed:
+    with context.database.session() as session:
+        row = session.get_one(RevisionRow, (service, revision))
+        _add_move(session, context, service, {str(revision): 100.0}, why)
+        number = state_number.bump(session)
+    pushed = context.pusher.push(number)
+    return Deployed(
+        service=service,
+        revision=revision,
+        plan=row.layout["plan"],
+        why=row.explanation["why"],
+        changed=True,
+        message=f"all traffic of {service} goes to revision {revision}",
+        weights={str(revision): 100.0},
+        replicas=len(pushed.reports),
+        silent=pushed.silent,
+    )
+
+
+def _add_move(session: Session, context: Context, service: str, weights: dict[str, float], why: str) -> None:
+    session.add(TrafficMoveRow(service=service, weights=weights, who=context.who, why=why, at=context.clock.now()))
+
+
+def _as_text(weights: Mapping[int, float]) -> dict[str, float]:
+    return {str(number): share for number, share in weights.items()}
+
+
+def _count(context: Context) -> int:
+    overview = context.pusher.overview()
+    return len(overview.reports) if overview else 0

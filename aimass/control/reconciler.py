@@ -1,0 +1,111 @@
+"""The reconciler: one detached actor that makes Serve and the replicas what the database says. Thin on purpose."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from aimass.control.pushing import NAMESPACE, PUSH_S, RECONCILER, Overview, Pushed
+from aimass.control.reconciling.applications import Applications
+from aimass.control.reconciling.draining import start_draining
+from aimass.control.reconciling.memory import Memory
+from aimass.core.clock import SystemClock
+from aimass.core.settings import Settings
+from aimass.database.engine import open_database
+from aimass.database.migrate import migrate
+from aimass.gateway.state import ReplicaReport, SyncAnswer
+
+CPUS = 0.1
+THREADS = 64  # calls at a time: a waiting deploy holds one
+LOOK_S = 1.0
+METRICS_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """The actor's class; its methods run in threads. Everything it knows it can build again."""
+
+    def __init__(self, settings: Settings) -> None:
+        home = settings.home
+        database = open_database(settings.database_url)
+        migrate(database)
+        self._memory = Memory(database, home.state_file, SystemClock(), settings.gateway_min_replicas)
+        self._memory.refresh()
+        self._applications = Applications(settings)
+        home.journal.mkdir(parents=True, exist_ok=True)
+        start_draining(database, home.journal)
+        for work in (self._keep_applications, self._keep_current):
+            threading.Thread(target=_for_ever, args=(work,), name=f"aimass{work.__name__}", daemon=True).start()
+
+    def ping(self) -> bool:
+        """Whether it has come up."""
+        return True
+
+    def sync(self, report: ReplicaReport) -> SyncAnswer:
+        """What a replica has missed, its shares, and the mean load."""
+        return self._memory.sync(report)
+
+    def push(self, number: int) -> Pushed:
+        """Send the state with this number, or a later one, to every replica."""
+        if self._memory.number < number:
+            self._memory.refresh()
+        return self._push()
+
+    def await_loaded(self, number: int, timeout_s: float) -> Pushed:
+        """Who has loaded, or failed to load, everything that the state with this number names."""
+        answers = self._applications.broadcast("await_loaded", number, timeout_s=timeout_s)
+        return self._memory.acknowledge(answers)
+
+    def metrics(self) -> bytes:
+        """The metrics of all replicas as text."""
+        self._count()
+        return self._memory.metrics()
+
+    def overview(self) -> Overview:
+        """The replicas, and what they have counted."""
+        self._count()
+        return self._memory.overview()
+
+    def _push(self) -> Pushed:
+        answers = self._applications.broadcast("apply", self._memory.state, timeout_s=PUSH_S)
+        return self._memory.acknowledge(answers)
+
+    def _count(self) -> None:
+        self._memory.count(self._applications.broadcast("metrics_snapshot", timeout_s=METRICS_S))
+
+    def _keep_applications(self) -> None:
+        self._applications.ensure()
+
+    def _keep_current(self) -> None:
+        """What was stored without a push (its process died in between) reaches the replicas too."""
+        if self._memory.refresh():
+            self._push()
+        self._count()
+
+
+def start(settings: Settings) -> None:
+    """Create the actor, or find it alive, and wait until it is up. Ray must be initialised."""
+    import ray
+
+    actor = ray.remote(Reconciler).options(
+        name=RECONCILER,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=CPUS,
+        max_restarts=-1,
+        max_concurrency=THREADS,
+        runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
+    )
+    ray.get(actor.remote(settings).ping.remote())
+
+
+def _for_ever(work: Callable[[], Any]) -> None:
+    rest = threading.Event()
+    while True:
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - the next look tries again
+            _log.exception("%s failed", work.__name__)
+        rest.wait(LOOK_S)

@@ -1,0 +1,108 @@
+"""What the reconciler knows: the newest state, and through the fleet every replica. No Ray, no threads of its own."""
+
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from aimass.control.pushing import Overview, Pushed
+from aimass.control.state import build_state
+from aimass.core.clock import Clock
+from aimass.database import state_number
+from aimass.database.engine import Database
+from aimass.gateway.fleet import Fleet
+from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
+
+FORGET_S = 600.0  # a replica that is silent for so long is dead, not slow: its counters move into the kept sum
+
+
+class Memory:
+    """Safe to use from many threads."""
+
+    def __init__(self, database: Database, state_file: Path, clock: Clock, replicas: int) -> None:
+        self._database = database
+        self._state_file = state_file
+        self._clock = clock
+        self._replicas = replicas  # expected before any has reported
+        self._lock = threading.RLock()
+        self._fleet = Fleet()
+        self._heard: dict[str, float] = {}
+        self._state = GatewayState(0)
+        self._data = self._state.dumps()
+
+    @property
+    def number(self) -> int:
+        return self._state.number
+
+    @property
+    def state(self) -> bytes:
+        """The newest state, as it travels."""
+        return self._data
+
+    def refresh(self) -> bool:
+        """Build the state anew if the database has a later number; whether it had.
+
+        The file is for replicas that start while nobody answers; without it (a full disk) the rest goes on.
+        """
+        with self._lock:
+            with self._database.reading() as session:
+                if state_number.current(session) == self._state.number:
+                    return False
+                live = len(self._fleet.live(self._clock.monotonic()))
+                state = build_state(session, max(live, self._replicas))
+            self._state, self._data = state, state.dumps()
+            write_whole(self._state_file, self._data)
+            return True
+
+    def sync(self, report: ReplicaReport) -> SyncAnswer:
+        """The answer to a replica's report of every second."""
+        with self._lock:
+            now = self._clock.monotonic()
+            self._heard[report.replica] = now
+            return self._fleet.answer(report, self._state.number, self._data, now)
+
+    def acknowledge(self, answers: Iterable[object]) -> Pushed:
+        """What a broadcast brought back: reports, and errors in place of those that failed or were too slow."""
+        reports = tuple(answer for answer in answers if isinstance(answer, ReplicaReport))
+        with self._lock:
+            now = self._clock.monotonic()
+            live = {report.replica for report in self._fleet.live(now)}
+            for report in reports:
+                self._heard[report.replica] = now
+                self._fleet.hear(report, now)
+        return Pushed(reports, tuple(sorted(live - {report.replica for report in reports})))
+
+    def count(self, answers: Iterable[object]) -> None:
+        """Take in what replicas counted: (replica, snapshot), and errors in place of those that failed."""
+        with self._lock:
+            now = self._clock.monotonic()
+            for answer in answers:
+                if isinstance(answer, tuple):
+                    replica, snapshot = answer
+                    self._heard[replica] = now
+                    self._fleet.remember(replica, snapshot)
+            for replica in [name for name, at in self._heard.items() if now - at > FORGET_S]:
+                del self._heard[replica]
+                self._fleet.forget(replica)
+
+    def metrics(self) -> bytes:
+        """The counts of all replicas, gone ones too, in Prometheus' text format."""
+        with self._lock:
+            return self._fleet.text(self._clock.monotonic())
+
+    def overview(self) -> Overview:
+        with self._lock:
+            now = self._clock.monotonic()
+            return Overview(self._state.number, tuple(self._fleet.live(now)), self._fleet.total(now))
+
+
+def write_whole(path: Path, data: bytes) -> bool:
+    """Replace a file in one step; whether the disk took it."""
+    partial = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        partial.write_bytes(data)
+        partial.chmod(0o600)
+        partial.replace(path)
+    except OSError:
+        return False
+    return True

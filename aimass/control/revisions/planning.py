@@ -1,0 +1,102 @@
+"""From a service document to what a revision holds: checked graph, canonical form, plan, layout. Stores nothing."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from aimass.core.documents import Document
+from aimass.core.errors import AimassError, Invalid
+from aimass.core.ids import Digest
+from aimass.graph import revision
+from aimass.graph.build import build_graph
+from aimass.graph.graph import Graph, ModelInfo
+from aimass.graph.spec import ServiceSpec, load_service
+from aimass.registry import aliases
+from aimass.serving.combining import make_combiner
+from aimass.serving.layout import Layout
+from aimass.serving.placement import Placed, place
+from aimass.serving.planner import Explanation
+from aimass.storage.base import ArtifactStore
+
+NAME = "service.yaml"  # what errors call a document that came without a file name
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A document that may be deployed: everything named in it exists and fits."""
+
+    spec: ServiceSpec
+    graph: Graph
+    document: Mapping[str, Any]  # canonical
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A draft with its physical plan; ``artifacts`` were compiled for it and are not stored yet."""
+
+    layout: Layout
+    explanation: Explanation
+    artifacts: Mapping[Digest, bytes] = field(default_factory=dict)
+
+
+def draft(session: Session, text: str, name: str = NAME) -> Draft:
+    """Check the document against the registry as it is now; errors carry line and field."""
+    document = Document(text, name)
+    spec = load_service(document)
+
+    def lookup(ref: str, field: str) -> ModelInfo:
+        version = aliases.resolve(session, ref, field)
+        manifest = version.manifest
+        return ModelInfo(
+            ref=version.ref,
+            kind=manifest.kind,
+            runtime=manifest.runtime,
+            files=manifest.files,
+            signature=manifest.signature,
+            graph=manifest.graph,
+            profile=manifest.profile,
+        )
+
+    graph = build_graph(spec, lookup, document, make_combiner)
+    canonical = revision.canonical(graph, spec)
+    return Draft(spec, graph, canonical, revision.digest(canonical))
+
+
+def plan(drafted: Draft, store: ArtifactStore) -> Planned:
+    """Choose and compile; a corrupted or missing artifact, and a placement that cannot be, are refused."""
+    artifacts: dict[Digest, bytes] = {}
+    placed = _place(drafted, _read_all(drafted.graph, store), artifacts)
+    if placed.layout is None:
+        raise Invalid(f"{drafted.spec.service}: {placed.explanation.why}", field="placement")
+    return Planned(placed.layout, placed.explanation, artifacts)
+
+
+def explain(drafted: Draft, store: ArtifactStore) -> Explanation:
+    """Every plan with its figures, possible or not."""
+    return _place(drafted, _read_all(drafted.graph, store), {}).explanation
+
+
+def _place(drafted: Draft, models: Mapping[Digest, bytes], artifacts: dict[Digest, bytes]) -> Placed:
+    def keep(data: bytes) -> Digest:
+        digest = Digest(hashlib.sha256(data).hexdigest())
+        artifacts[digest] = data
+        return digest
+
+    spec = drafted.spec
+    return place(drafted.graph, spec.placement, spec.limits, spec.slo, models.__getitem__, keep)
+
+
+def _read_all(graph: Graph, store: ArtifactStore) -> dict[Digest, bytes]:
+    """Every artifact of the graph, verified; the error names node and version."""
+    models: dict[Digest, bytes] = {}
+    for node in graph.nodes:
+        for file, digest in node.files.items():
+            try:
+                models[digest] = store.get(digest)
+            except AimassError as error:
+                raise type(error)(f"node {node.name} ({node.ref}), {file}: {error.message}", error.field) from error
+    return models

@@ -1,0 +1,104 @@
+"""Services as verbs: what is deployed, what it was made of, what was used of it, why its plan was chosen."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aimass.control.context import Context
+from aimass.control.revisions import planning
+from aimass.control.revisions.measured import Measured, measure
+from aimass.control.revisions.standing import Standing, standings
+from aimass.core.errors import Conflict
+from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
+from aimass.metering.usage import totals
+
+
+def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]:
+    """Every deployed service; with ``usage`` also what was called of it, by revision and key."""
+    measured = _measured(context)
+    with context.database.reading() as session:
+        found = [
+            _summary(session, name, standing, measured)
+            for name, standing in standings(session).items()
+            if standing.is_deployed
+        ]
+        if usage:
+            used = totals(session)
+            for item in found:
+                item["usage"] = [asdict(total) for total in used if total.service == item["name"]]
+    return found
+
+
+def show(context: Context, name: str) -> dict[str, Any]:
+    """One service, deployed or not: every revision and every move of its traffic, oldest first."""
+    measured = _measured(context)
+    with context.database.reading() as session:
+        standing = standings(session, name)[name]
+        rows = session.scalars(select(RevisionRow).where(RevisionRow.service == name).order_by(RevisionRow.number))
+        moves = session.scalars(
+            select(TrafficMoveRow).where(TrafficMoveRow.service == name).order_by(TrafficMoveRow.id)
+        )
+        return {
+            **_summary(session, name, standing, measured),
+            "revisions": [_revision(row, standing) for row in rows],
+            "moves": [{"weights": m.weights, "who": m.who, "why": m.why, "at": m.at} for m in moves],
+            "usage": [asdict(total) for total in totals(session, name)],
+        }
+
+
+def explain(context: Context, name: str) -> dict[str, Any]:
+    """Every plan of the current revision as it was judged when it was deployed."""
+    with context.database.reading() as session:
+        main = standings(session, name)[name].main
+        if main is None:
+            raise Conflict(f"{name} is not deployed; explain its document instead")
+        row = session.get_one(RevisionRow, (name, main))
+        return {"service": name, "revision": main, **row.explanation}
+
+
+def explain_document(context: Context, text: str, name: str = planning.NAME) -> dict[str, Any]:
+    """Every plan of a document as deploying it now would judge it. Stores nothing."""
+    with context.database.reading() as session:
+        drafted = planning.draft(session, text, name)
+    explanation = planning.explain(drafted, context.store)
+    return {"service": drafted.spec.service, "revision": None, **explanation.to_json()}
+
+
+def _measured(context: Context) -> Mapping[str, Measured]:
+    overview = context.pusher.overview()
+    return measure(overview.counts) if overview else {}
+
+
+def _summary(session: Session, name: str, standing: Standing, measured: Mapping[str, Measured]) -> dict[str, Any]:
+    service = session.get_one(ServiceRow, name)
+    row = session.get(RevisionRow, (name, standing.main)) if standing.main else None
+    return {
+        "name": name,
+        "revision": standing.main,
+        "plan": row.layout["plan"] if row else None,
+        "weights": {str(number): share for number, share in standing.weights.items()},
+        "previous": standing.before(standing.main) if standing.main else None,
+        "deployed": standing.is_deployed,
+        "deployed_at": standing.moved_at,
+        "created_at": service.created_at,
+        "account": service.account,
+        "limits": row.document["limits"] if row else None,
+        "slo": row.document["slo"] if row else None,
+        "measured": asdict(measured[name]) if name in measured else None,
+    }
+
+
+def _revision(row: RevisionRow, standing: Standing) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "digest": row.digest,
+        "plan": row.layout["plan"],
+        "weight": standing.weights.get(row.number, 0.0),
+        "kept": row.number in standing.kept,
+        "error": row.error,
+        "created_at": row.created_at,
+        "document": row.document,
+    }
