@@ -1,0 +1,1 @@
+"""Who is measured: AI Mass itself, the reference written by hand, and Ray Serve in two settings."""

@@ -1,0 +1,114 @@
+"""AI Mass with everything on, as a user starts and fills it: `aimass up`, models added, services deployed, a key."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from aimass.client.control import Control
+from aimass.core.errors import NotFound
+from aimass.core.home import Home
+from aimass.core.platform_file import read_platform_file
+from benchmarks.peers.server import Door, PeerError, free_port, python, running
+from benchmarks.workloads import FEATURES, INPUT, MODELS, OUTPUT, WEIGHTS
+
+KEY_RATE_PER_S = 1e6  # far above what is sent: the limiter works on every call and never refuses
+DRAIN_S = 30.0  # within which the first calls must have reached the database
+
+
+@contextmanager
+def platform(folder: Path, home: Path, replicas: int = 1) -> Iterator[Door]:
+    """A platform in ``home`` that serves both services; deploys them unless the home restored them."""
+    with started(folder, home, replicas) as control:
+        deploy(control, folder)
+        key = control.create_key("benchmark", ["predict"], rate_per_s=KEY_RATE_PER_S)
+        yield Door(_port(home), {"authorization": f"Bearer {key['secret']}"})
+        _check_everything_was_on(control, home)
+
+
+@contextmanager
+def started(folder: Path, home: Path, replicas: int = 1) -> Iterator[Control]:
+    """`aimass up` with its own home and free ports, until it says that it is ready."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    with running(up_command(), up_environment(home, replicas), folder / "aimass.log", lambda: is_up(home)):
+        file = read_platform_file(Home(home).platform_file)
+        if file is None:
+            raise PeerError(f"the platform of {home} was up and is gone; see {folder / 'aimass.log'}")
+        with Control(file.control_url, Home(home).key_file.read_text().strip()) as control:
+            yield control
+
+
+def up_command() -> list[str]:
+    """The command a user types."""
+    return python("-m", "aimass", "up")
+
+
+def up_environment(home: Path, replicas: int = 1) -> dict[str, str]:
+    """Settings that a user would change too: where, and how large. All others are the defaults."""
+    return {
+        "AIMASS_HOME": str(home),
+        "AIMASS_PORT": str(free_port()),
+        "AIMASS_CONTROL_PORT": str(free_port()),
+        "AIMASS_GATEWAY_MIN_REPLICAS": str(replicas),
+        "AIMASS_GATEWAY_MAX_REPLICAS": str(replicas),
+    }
+
+
+def is_up(home: Path) -> bool:
+    """Whether the platform of this home says that it is ready."""
+    file = read_platform_file(Home(home).platform_file)
+    return file is not None and file.ready
+
+
+def deploy(control: Control, folder: Path) -> None:
+    """Registers the models and deploys the services that are not there yet."""
+    try:
+        control.service("vote")
+    except NotFound:
+        for name, file in MODELS.items():
+            control.add_model(name, folder / file)
+        for document in documents():
+            control.deploy(yaml.safe_dump(document))
+
+
+def documents() -> list[dict[str, object]]:
+    """The two services: one model; two models and a weighted vote, in one graph and one session call."""
+    linear = {"model": "linear@1", "inputs": {INPUT: f"$in.{INPUT}"}}
+    forest = {"model": "forest@1", "inputs": {INPUT: f"$in.{INPUT}"}}
+    members = [f"forest.{OUTPUT}", f"linear.{OUTPUT}"]
+    vote = {"combine": "weighted", "weights": list(WEIGHTS), "inputs": members}
+    return [
+        _document("linear", {"linear": linear}),
+        _document("vote", {"linear": linear, "forest": forest, "vote": vote}),
+    ]
+
+
+def _check_everything_was_on(control: Control, home: Path) -> None:
+    """``PeerError`` when nothing was metered or logged: such figures would be void."""
+    until = time.monotonic() + DRAIN_S
+    while not any(item["usage"] for item in control.services(usage=True)):
+        if time.monotonic() > until:
+            raise PeerError("nothing that was measured is in the metered usage; the journal was off or is not drained")
+        time.sleep(0.2)
+    if not any(os.scandir(Home(home).logs)):
+        raise PeerError(f"{Home(home).logs} is empty: the request log was off")
+
+
+def _document(name: str, nodes: dict[str, object]) -> dict[str, object]:
+    graph = {
+        "inputs": {INPUT: {"datatype": "FP32", "shape": [-1, FEATURES]}},
+        "nodes": json.loads(json.dumps(nodes)),  # copies: YAML would write shared parts as anchors
+        "outputs": {OUTPUT: f"{name}.{OUTPUT}"},
+    }
+    return {"service": name, "graph": graph, "placement": "merged", "limits": {"deadline_ms": 10_000, "max_batch": 64}}
+
+
+def _port(home: Path) -> int:
+    file = read_platform_file(Home(home).platform_file)
+    if file is None:
+        raise PeerError(f"the platform of {home} is gone")
+    return int(file.url.rpartition(":")[2])

@@ -1,0 +1,44 @@
+"""A request scored as one would write it by hand: orjson, numpy, onnxruntime with one thread, no checks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import orjson
+
+from benchmarks.workloads import INPUT, MODELS, OUTPUT, WEIGHTS, Array
+
+
+class Scorer:
+    """Both models of a folder, and the two services over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._linear = _open(folder / MODELS["linear"])
+        self._forest = _open(folder / MODELS["forest"])
+        self._weights = tuple(np.float32(weight) for weight in WEIGHTS)
+
+    def linear(self, rows: Array) -> Array:
+        """Scaler → logistic regression."""
+        return np.asarray(self._linear.run([OUTPUT], {INPUT: rows})[0])
+
+    def vote(self, rows: Array) -> Array:
+        """The forest and the linear model, weighted."""
+        forest = np.asarray(self._forest.run([OUTPUT], {INPUT: rows})[0])
+        return forest * self._weights[0] + self.linear(rows) * self._weights[1]
+
+    def answer(self, path: str, body: bytes) -> bytes:
+        """An Open Inference Protocol body into the answer's."""
+        tensor = orjson.loads(body)["inputs"][0]
+        rows = np.array(tensor["data"], dtype=np.float32).reshape(tensor["shape"])
+        name = "vote" if path == "/v2/models/vote/infer" else "linear"
+        values = self.vote(rows) if name == "vote" else self.linear(rows)
+        output = {"name": OUTPUT, "datatype": "FP32", "shape": values.shape, "data": values.ravel()}
+        return orjson.dumps({"model_name": name, "outputs": [output]}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _open(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
