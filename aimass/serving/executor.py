@@ -76,7 +76,7 @@ class Executor:
         turn: asyncio.Future[None] = loop.create_future()
         left_s = self._left(deadline_s)
         timer = None if left_s is None else loop.call_later(left_s, _expire, turn, slot.service)
-        if not slot.waiting:
+        if slot not in self._turns:
             self._turns.append(slot)
         slot.waiting.append(turn)
         try:

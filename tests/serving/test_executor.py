@@ -82,6 +82,23 @@ async def test_services_take_turns(executor: Executor) -> None:
     assert (greedy.running, modest.running) == (0, 0)
 
 
+async def test_calls_that_gave_up_do_not_earn_their_service_more_turns(executor: Executor) -> None:
+    log: list[str] = []
+    hasty, modest = Slot("hasty", 1, 100), Slot("modest", 1, 100)
+    first, quick, other = Plan("first", log), Plan("hasty", log), Plan("modest", log)
+    running = ask(executor, modest, first)
+    await begun(first)
+    for _ in range(3):
+        with pytest.raises(Timeout):
+            await ask(executor, hasty, quick, asyncio.get_running_loop().time() + 0.005)
+    tasks = [ask(executor, slot, plan) for slot, plan in [(hasty, quick)] * 3 + [(modest, other)] * 3]
+    await asyncio.sleep(0.01)
+    for plan in (quick, other, first):
+        plan.gate.set()
+    await asyncio.gather(running, *tasks)
+    assert log == ["first", *["hasty", "modest"] * 3]
+
+
 async def test_a_service_runs_no_more_at_a_time_than_its_bound() -> None:
     executor, log = Executor(4), list[str]()
     slot, plan = Slot("s", 2, 100), Plan("a", log)
