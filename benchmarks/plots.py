@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.report import BUSY, COLUMNS
 from benchmarks.results import Results
 
+PANELS = ("W1", "W2", "W3")
 COLOURS = {
     "reference": "#555555",
     "aimass": "#0f7b6c",
@@ -27,35 +28,43 @@ def draw(results: Results, stem: Path) -> list[tuple[str, Path]]:
 
 
 def _throughput(results: Results, path: Path) -> Path:
-    swept = [name for name in COLUMNS if any(results.sweep(peer, name) for peer in results.titles)]
-    figure, axes = _panels(len(swept))
-    for axis, name in zip(axes, swept, strict=True):
-        for peer in COLOURS:
+    panels = [name for name in PANELS if any(results.sweep(peer, name) for peer in COLOURS)]
+    figure, axes = _panels(len(panels))
+    levels = sorted({item.connections for item in results.measurements if item.round == 0})
+    for axis, panel in zip(axes, panels, strict=True):
+        for peer, name in _series(panel):
             runs = results.sweep(peer, name)
             if runs:
                 rates = [item.requests_per_s for item in runs]
-                axis.plot([item.connections for item in runs], rates, **_style(results, peer), marker=MARKS[peer])
+                axis.plot([item.connections for item in runs], rates, **_style(results, peer, name), marker=MARKS[peer])
         axis.set_xscale("log", base=2)
-        levels = sorted({item.connections for item in results.measurements if item.round == 0})
         axis.set_xticks(levels, [str(level) for level in levels])
-        axis.set(title=name, xlabel="connections", ylim=(0, None))
+        axis.set(title=panel, xlabel="connections", ylim=(0, None))
     axes[0].set_ylabel("requests per second")
     return _save(figure, axes, results, path)
 
 
 def _latency(results: Results, path: Path) -> Path:
-    measured = [name for name in COLUMNS if any(results.of(peer, name, BUSY) for peer in COLOURS)]
-    figure, axes = _panels(len(measured))
-    for axis, name in zip(axes, measured, strict=True):
-        for peer in COLOURS:
+    panels = [name for name in PANELS if any(results.of(peer, name, BUSY) for peer in COLOURS)]
+    figure, axes = _panels(len(panels))
+    for axis, panel in zip(axes, panels, strict=True):
+        for peer, name in _series(panel):
             runs = results.of(peer, name, BUSY).values()
             if runs:
                 columns = zip(*(item.latency_us for item in runs), strict=True)
-                axis.plot([median(column) / 1000 for column in columns], results.points, **_style(results, peer))
+                late = [median(column) / 1000 for column in columns]
+                axis.plot(late, results.points, **_style(results, peer, name))
         axis.set_xscale("log")
-        axis.set(title=f"{name}, {BUSY} connections", xlabel="latency, ms", ylim=(0, 101))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.set(title=f"{panel}, {BUSY} connections", xlabel="latency, ms", ylim=(0, 101))
     axes[0].set_ylabel("% of requests answered by then")
     return _save(figure, axes, results, path)
+
+
+def _series(panel: str) -> list[tuple[str, str]]:
+    """Peers and the kinds of request that belong into a panel: raw tensors stand beside the JSON of the same rows."""
+    kinds = [name for name in COLUMNS if name.partition(" ")[0] == panel]
+    return [(peer, name) for peer in COLOURS for name in kinds]
 
 
 def _panels(count: int) -> tuple[Any, list[Any]]:
@@ -71,8 +80,16 @@ def _panels(count: int) -> tuple[Any, list[Any]]:
     return figure, list(axes[0])
 
 
-def _style(results: Results, peer: str) -> dict[str, Any]:
-    return {"color": COLOURS[peer], "label": results.titles[peer], "linewidth": 1.8, "markersize": 5}
+def _style(results: Results, peer: str, workload: str) -> dict[str, Any]:
+    raw = workload not in PANELS
+    label = results.titles[peer] + (", raw tensors" if raw else "")
+    return {
+        "color": COLOURS[peer],
+        "label": label,
+        "linewidth": 1.8,
+        "markersize": 5,
+        "linestyle": "--" if raw else "-",
+    }
 
 
 def _save(figure: Any, axes: list[Any], results: Results, path: Path) -> Path:
@@ -81,7 +98,7 @@ def _save(figure: Any, axes: list[Any], results: Results, path: Path) -> Path:
 
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     machine = f"{results.machine['cpu']}, {results.machine['cores']} cores, {results.date}"
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=2, frameon=False, title=machine)
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=3, frameon=False, title=machine)
     figure.tight_layout(rect=(0, 0.2, 1, 1))
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

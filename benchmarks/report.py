@@ -135,7 +135,7 @@ def _cell(results: Results, peer: str, workload: str) -> str:
 
 
 def _goals(results: Results) -> str:
-    lines = ["| AI Mass against the reference | ratio | must | aim | |", "|---|---|---|---|---|"]
+    lines = ["| AI Mass against its peers | ratio | must | aim | |", "|---|---|---|---|---|"]
     for goal in GOALS:
         found = reach(results, goal)
         if found is not None:
