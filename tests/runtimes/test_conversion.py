@@ -64,7 +64,7 @@ GOOD = [
     RandomForestClassifier(30, random_state=0),
     ExtraTreesClassifier(30, random_state=0),
     GradientBoostingClassifier(n_estimators=5, random_state=0),
-    HistGradientBoostingClassifier(max_iter=20, random_state=0),
+    HistGradientBoostingClassifier(max_iter=10, random_state=0),
     AdaBoostClassifier(n_estimators=10, random_state=0),
     BaggingClassifier(random_state=0),
     MLPClassifier((8,), max_iter=30, random_state=0),
@@ -86,7 +86,7 @@ def test_agrees(estimator: Any, data: str) -> None:
     [
         RandomForestClassifier(100, random_state=0),
         DecisionTreeClassifier(random_state=0),
-        HistGradientBoostingClassifier(random_state=0),
+        HistGradientBoostingClassifier(max_iter=10, random_state=0),
     ],
     ids=lambda item: type(item).__name__,
 )
