@@ -1,0 +1,48 @@
+"""Bodies of the control API. An unknown field is refused."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DocumentBody(_Body):
+    """A service document."""
+
+    document: str = Field(description="The text of a service.yaml.")
+    name: str = Field(default="service.yaml", description="What errors call it.")
+
+
+class RecipeBody(_Body):
+    """A recipe to run."""
+
+    recipe: str = Field(description="The text of a recipe.yaml.")
+    name: str = Field(default="recipe.yaml", description="What errors call it.")
+    folder: str | None = Field(
+        default=None,
+        description="Where the run works, as an absolute path on the platform's machine: the paths of CSV files are "
+        "relative to it. By default the folder that holds the platform's home.",
+    )
+
+
+class AliasBody(_Body):
+    """Where an alias is to point."""
+
+    version: int = Field(ge=1)
+    why: str = Field(default="", max_length=500)
+
+
+class SweepBody(_Body):
+    """How to sweep."""
+
+    dry_run: bool = Field(default=False, description="Only count what would be deleted.")
+
+
+class KeyBody(_Body):
+    """A key to be made."""
+
+    name: str = Field(description="Whose or what it is for.")
+    scopes: list[str] = Field(description="Of predict, feedback, read, deploy, train, admin.")
+    rate_per_s: float | None = Field(default=None, description="Requests a second over all replicas.")
+    expires_at: float | None = Field(default=None, description="Seconds since 1970 UTC.")

@@ -1,0 +1,64 @@
+"""The console as a Serve application: one replica with a door of its own."""
+
+from typing import Any
+
+from ray import serve
+from ray.serve.schema import LoggingConfig
+
+from aimass.console.app import console_asgi
+from aimass.control.context import Context
+from aimass.control.jobs import RayJobs
+from aimass.control.pushing import ReconcilerPusher
+from aimass.core.clock import SystemClock
+from aimass.core.settings import Settings
+from aimass.database.engine import open_database
+from aimass.gateway.deployment import FAST_SERVE
+from aimass.gateway.door import Door
+from aimass.storage.local import LocalStore
+
+DEPLOYMENT = "Console"
+CPUS = 0.1
+DRAIN_S = 5.0
+
+
+class Console:
+    """The deployment's class. Serve awaits ``__init__`` before the first health check and ``__del__`` at the end."""
+
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        self._database = open_database(settings.database_url)
+        context = Context(
+            settings=settings,
+            database=self._database,
+            store=LocalStore(settings.home.artifacts),
+            clock=SystemClock(),
+            pusher=ReconcilerPusher(),
+            jobs=RayJobs(settings.home),
+        )
+        tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+        self._door = Door(console_asgi(context), settings.host, settings.control_port, tls)
+        await self._door.open()
+
+    async def __del__(self) -> None:
+        if hasattr(self, "_door"):
+            await self._door.close()
+            self._database.close()
+
+    def check_health(self) -> None:
+        if self._door.has_stopped:
+            raise RuntimeError("the door is shut")
+
+
+def console_app(settings: Settings) -> Any:
+    """The application to run under the name ``console``."""
+    deployment = serve.deployment(
+        Console,
+        name=DEPLOYMENT,
+        num_replicas=1,
+        graceful_shutdown_timeout_s=DRAIN_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        health_check_period_s=1,
+        max_surge_percent=100,
+        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+        ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": FAST_SERVE}},
+    )
+    return deployment.bind(settings)

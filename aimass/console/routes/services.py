@@ -1,0 +1,50 @@
+"""``/services`` and ``/explain``: deploy, undeploy, roll back, look."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter
+
+from aimass.console.access import Deployer, Reader
+from aimass.console.bodies import DocumentBody
+from aimass.control import deploy as verbs
+from aimass.control import services
+
+router = APIRouter(tags=["services"])
+
+
+@router.get("/services", summary="What is deployed")
+def list_services(context: Reader, usage: bool = False) -> list[dict[str, Any]]:
+    """With `usage`, also what was called, by revision and key."""
+    return services.list_services(context, usage)
+
+
+@router.get("/services/{name}", summary="One service: revisions, traffic, usage")
+def show(context: Reader, name: str) -> dict[str, Any]:
+    return services.show(context, name)
+
+
+@router.post("/services", summary="Deploy a document as the service's newest revision")
+def deploy(context: Deployer, body: DocumentBody) -> dict[str, Any]:
+    """Answers when every live replica has loaded it and all traffic goes to it; else nothing has changed."""
+    return asdict(verbs.deploy(context, body.document, body.name))
+
+
+@router.delete("/services/{name}", summary="Take a service's traffic away")
+def undeploy(context: Deployer, name: str) -> dict[str, Any]:
+    return asdict(verbs.undeploy(context, name))
+
+
+@router.post("/services/{name}/rollback", summary="Return to the revision before")
+def rollback(context: Deployer, name: str) -> dict[str, Any]:
+    return asdict(verbs.rollback(context, name))
+
+
+@router.get("/services/{name}/explain", summary="Every plan of the current revision, and why one was chosen")
+def explain(context: Reader, name: str) -> dict[str, Any]:
+    return services.explain(context, name)
+
+
+@router.post("/explain", summary="Every plan of a document, before it is deployed")
+def explain_document(context: Reader, body: DocumentBody) -> dict[str, Any]:
+    return services.explain_document(context, body.document, body.name)
