@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import httpx
 from aimass.client import wire
 from aimass.client.control import find_door
 from aimass.client.failures import failure, unreachable
+from aimass.client.pictures import read_row
 from aimass.client.prediction import Prediction
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
@@ -64,6 +66,11 @@ class Client:
         if known is None:
             known = self._inputs[service, revision] = wire.read_inputs(self.metadata(service, revision))
         return known
+
+    def picture(self, service: str, path: str | Path) -> Array:
+        """An image file as one row for the service's first input that takes pictures."""
+        specs = self.inputs(service)
+        return read_row(Path(path), next((spec for spec in specs if spec.picture is not None), specs[0]))
 
     def metadata(self, service: str, revision: int | None = None) -> dict[str, Any]:
         """The protocol's model metadata."""

@@ -51,9 +51,12 @@ class Control:
     def service(self, name: str) -> Json:
         return self._get(f"/services/{quote(name)}")
 
-    def deploy(self, document: str) -> Json:
-        """Deploys a service document (YAML); all traffic goes to the new revision once it is loaded."""
-        return self._call("POST", "/services", json={"document": document})
+    def deploy(self, document: str, name: str = "service.yaml") -> Json:
+        """Deploys a service document (YAML); all traffic goes to the new revision once it is loaded.
+
+        ``name`` is what errors call it.
+        """
+        return self._call("POST", "/services", json={"document": document, "name": name})
 
     def undeploy(self, name: str) -> Json:
         return self._call("DELETE", f"/services/{quote(name)}")
@@ -64,8 +67,8 @@ class Control:
     def explain(self, name: str) -> Json:
         return self._get(f"/services/{quote(name)}/explain")
 
-    def explain_document(self, document: str) -> Json:
-        return self._call("POST", "/explain", json={"document": document})
+    def explain_document(self, document: str, name: str = "service.yaml") -> Json:
+        return self._call("POST", "/explain", json={"document": document, "name": name})
 
     # models
 
@@ -98,9 +101,13 @@ class Control:
 
     # runs
 
-    def train(self, recipe: str) -> Json:
-        """Submits a recipe (YAML) as a run."""
-        return self._call("POST", "/runs", json={"recipe": recipe})
+    def train(self, recipe: str, name: str = "recipe.yaml", folder: Path | None = None) -> Json:
+        """Submits a recipe (YAML) as a run.
+
+        ``folder``: where the run works, on the platform's machine; paths in the recipe are relative to it.
+        """
+        body = {"recipe": recipe, "name": name, "folder": str(folder) if folder else None}
+        return self._call("POST", "/runs", json=body)
 
     def runs(self) -> Json:
         return self._get("/runs")
@@ -157,6 +164,11 @@ class Control:
             host = f"[{here.hostname}]" if ":" in here.hostname else here.hostname
             url = there._replace(netloc=f"{host}:{there.port}" if there.port else host).geturl()
         return Connection(url, self.url, self.connection.key, self.connection.verify)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the platform of the home, on this machine."""
+        return bool(self.connection.url)
 
     def close(self) -> None:
         self._http.close()

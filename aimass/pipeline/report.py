@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aimass.core.batch import Array
 from aimass.ensembling.selection import Selection
-from aimass.pipeline.build import Workshop
 from aimass.training.evaluation import METRICS, bootstrap, confusion
-from aimass.training.tuner import Trial
+
+if TYPE_CHECKING:  # they load Ray, which those who only show a report go without
+    from aimass.pipeline.build import Workshop
+    from aimass.training.tuner import Trial
 
 BEST, AVERAGE, SELECTED = "best single", "plain average", "selected ensemble"
 
@@ -27,14 +29,14 @@ class Contestant:
 class Findings:
     """All that the report tells, before anything was registered."""
 
-    trials: Sequence[Trial]
+    trials: "Sequence[Trial]"
     failed: int
     selection: Selection
     names: Mapping[int, str]  # trial number → model name, of what was built
     contestants: Sequence[Contestant]  # the candidates, then best single, plain average and ensemble
 
 
-def make_report(shop: Workshop, findings: Findings) -> dict[str, Any]:
+def make_report(shop: "Workshop", findings: Findings) -> dict[str, Any]:
     """The report without run, versions and duration, which are known only when it is registered."""
     recipe, dataset = shop.recipe, shop.dataset
     train, test = shop.train.labels, shop.test.labels
@@ -67,7 +69,7 @@ def make_report(shop: Workshop, findings: Findings) -> dict[str, Any]:
     }
 
 
-def _trial(trial: Trial, findings: Findings) -> dict[str, Any]:
+def _trial(trial: "Trial", findings: Findings) -> dict[str, Any]:
     return {
         "number": trial.number,
         "candidate": trial.candidate,
@@ -78,7 +80,7 @@ def _trial(trial: Trial, findings: Findings) -> dict[str, Any]:
     }
 
 
-def _contestant(shop: Workshop, contestant: Contestant, train: Array, test: Array) -> dict[str, Any]:
+def _contestant(shop: "Workshop", contestant: Contestant, train: Array, test: Array) -> dict[str, Any]:
     """The same rows are resampled for everybody, so that intervals can be compared."""
     seed = shop.recipe.seed
     splits = {"out_of_fold": (train, contestant.out_of_fold), "test": (test, contestant.test)}

@@ -27,7 +27,7 @@ class Machine:
 
 
 def look(home: Path, temporary: Path) -> Machine:
-    """Gathers the facts. Writes a megabyte into the home (or where it would be made) and removes it, to see if it can."""
+    """Gathers the facts. Writes a megabyte into the home (or where it would be made) and removes it: can it?"""
     return Machine(
         python=platform.python_version(),
         system=platform.system(),

@@ -82,6 +82,12 @@ def start(folder: Path) -> RayHead:
     return RayHead(context.address_info["address"], context.address_info["webui_url"], tuple(vital))
 
 
+def is_started() -> bool:
+    """Whether Ray came all the way up. Asked before any other call, since most of Ray's calls would start a new one."""
+    module = sys.modules.get("ray")
+    return module is not None and hasattr(module, "is_initialized") and bool(module.is_initialized())
+
+
 def stop() -> None:
     """Ends what ``start`` started."""
     import ray

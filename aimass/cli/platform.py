@@ -1,0 +1,169 @@
+"""``aimass up``, ``down``, ``status`` and ``doctor``: the platform of this machine."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aimass.cli import terminal
+from aimass.core.errors import Invalid
+
+if TYPE_CHECKING:
+    from aimass.core.platform_file import PlatformFile
+    from aimass.core.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Port = Annotated[int | None, typer.Option(help="The port for calls; 8000 unless AIMASS_PORT says otherwise.")]
+ControlPort = Annotated[int | None, typer.Option(help="The port for the control API; 8002 unless AIMASS_CONTROL_PORT.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog="Example: aimass up --port 8010 --control-port 8012")(up)
+    app.command(epilog="Example: aimass down")(down)
+    app.command(epilog="Example: aimass status --json")(status)
+    app.command(epilog="Example: aimass doctor")(doctor)
+
+
+def up(
+    port: Port = None,
+    control_port: ControlPort = None,
+    example: Annotated[
+        Path | None, typer.Option(help="A folder with recipe.yaml and service.yaml: train, deploy and try it once.")
+    ] = None,
+) -> None:
+    """Start the platform and stay in the foreground; Ctrl-C stops all of it.
+
+    What was deployed before is restored. From a home whose platform runs already, only says where.
+    """
+    from aimass.cli.interrupts import interrupts
+    from aimass.control.platform import leftovers, lock
+    from aimass.control.platform.start import started
+
+    settings = read_settings(port, control_port)
+    if lock.is_held(settings.home):
+        _say_running(leftovers.running(settings.home), settings)
+        return
+    failed = True
+    try:
+        with interrupts() as signals, started(settings, terminal.step, terminal.say, signals.install) as platform:
+            failed = False
+            _introduce(platform.file, settings, example)
+            platform.wait()
+    except KeyboardInterrupt:
+        terminal.say("Stopped." if not failed else "Stopped before it was up.")
+        if failed:
+            sys.exit(130)
+
+
+def down() -> None:
+    """Stop the platform of this home, or clear what a dead one left."""
+    from aimass.control.platform.stop import stop
+    from aimass.core.home import find_home
+
+    home = find_home()
+    with terminal.step(f"Stopping the platform of {home.path}"):
+        stopped = stop(home)
+    if stopped.pid:
+        terminal.say(f"Stopped the platform that ran as pid {stopped.pid}.")
+    if stopped.cleared:
+        terminal.say(f"Cleared what a dead platform left: {stopped.cleared}.")
+    if not stopped.pid and not stopped.cleared:
+        terminal.say(f"No platform runs from {home.path}.")
+
+
+def status(as_json: Json = False) -> None:
+    """Say how the platform is: doors, replicas, services, runs."""
+    from aimass.client.control import Control
+
+    with Control() as control:
+        found = control.status()
+    if as_json:
+        terminal.write_json(found)
+        return
+    for name, value in found.items():
+        if isinstance(value, list):
+            _list(name, value)
+        else:
+            terminal.say(f"{name}: {_flat(value)}")
+
+
+def doctor(as_json: Json = False, port: Port = None, control_port: ControlPort = None) -> None:
+    """Tell what is wrong with this machine or platform, and how to mend it. Exit code 1 if something is."""
+    from aimass.control.platform.checks import State
+    from aimass.control.platform.doctor import examine
+
+    findings = examine(read_settings(port, control_port))
+    if as_json:
+        terminal.write_json([dataclasses.asdict(finding) for finding in findings])
+    else:
+        signs = {State.OK: "[green]✓[/]", State.WARN: "[yellow]![/]", State.BAD: "[red]✗[/]"}
+        out = terminal.console()
+        for finding in findings:
+            out.print(f"{signs[finding.state]} ", end="")
+            terminal.say(f"{finding.what}: {finding.says}")
+            if finding.mend and finding.state != State.OK:
+                terminal.say(f"    {finding.mend}")
+    if any(finding.state == State.BAD for finding in findings):
+        sys.exit(1)
+
+
+def read_settings(port: int | None = None, control_port: int | None = None) -> "Settings":
+    """The settings of the environment and these flags; ``Invalid`` names what is wrong."""
+    from pydantic import ValidationError
+
+    from aimass.core.settings import Settings
+
+    given = {"port": port, "control_port": control_port}
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        where = f"AIMASS_{name.upper()} or its flag: " if name else ""
+        raise Invalid(f"{where}{first['msg'].removeprefix('Value error, ')}", name) from None
+
+
+def _say_running(runs: "PlatformFile | None", settings: "Settings") -> None:
+    if runs is None or not runs.ready:
+        terminal.say(f"The platform of {settings.home.path} is starting or stopping; look again with: aimass status")
+        return
+    terminal.say(f"The platform of {settings.home.path} runs already, as pid {runs.pid}.")
+    _say_doors(runs)
+    terminal.say("Stop it with: aimass down")
+
+
+def _introduce(file: "PlatformFile", settings: "Settings", example: Path | None) -> None:
+    from aimass.cli.example import show_example
+    from aimass.client.control import Control
+
+    with Control(file.control_url) as control:
+        if example is not None:
+            show_example(control, file, settings.home, example)
+        else:
+            restored = [item["name"] for item in control.services()]
+            terminal.say(f"Restored: {', '.join(restored)}." if restored else "Nothing is deployed yet.")
+    terminal.say()
+    _say_doors(file)
+    terminal.say("Ctrl-C stops it.")
+
+
+def _say_doors(file: "PlatformFile") -> None:
+    terminal.say(f"  calls    {file.url}")
+    terminal.say(f"  control  {file.control_url}   (its API: {file.control_url}/docs)")
+
+
+def _list(name: str, values: list[Any]) -> None:
+    if not values or not isinstance(values[0], dict):
+        terminal.say(f"{name}: {_flat(values) or 'none'}")
+        return
+    terminal.say(f"{name}:")
+    columns = list(values[0])
+    terminal.table(columns, [[_flat(item.get(column)) for column in columns] for item in values], "none")
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    return terminal.text(value)

@@ -1,0 +1,135 @@
+"""``aimass deploy``, ``undeploy``, ``rollback``, ``services`` and ``explain``: what answers calls."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aimass.cli import terminal
+from aimass.core.errors import Invalid
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(help="The service's name.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog="Example: aimass deploy deployments/digits/service.yaml")(deploy)
+    app.command(epilog="Example: aimass undeploy digits")(undeploy)
+    app.command(epilog="Example: aimass rollback digits")(rollback)
+    app.command(epilog="Examples: aimass services · aimass services --usage --json")(services)
+    app.command(epilog="Examples: aimass explain digits · aimass explain service.yaml")(explain)
+
+
+def deploy(
+    path: Annotated[Path, typer.Argument(help="A service.yaml.")],
+    as_json: Json = False,
+) -> None:
+    """Deploy a service: all its traffic goes to the new revision once that is loaded."""
+    from aimass.client.control import Control
+
+    document = read_document(path)
+    with Control() as control:
+        done = control.deploy(document, str(path))
+    terminal.write_json(done) if as_json else terminal.say(done["message"])
+
+
+def undeploy(name: Name) -> None:
+    """Take a service out of traffic; its revisions stay known."""
+    from aimass.client.control import Control
+
+    with Control() as control:
+        done = control.undeploy(name)
+    terminal.say(done["message"])
+
+
+def rollback(name: Name, as_json: Json = False) -> None:
+    """Return all traffic to the revision before."""
+    from aimass.client.control import Control
+
+    with Control() as control:
+        done = control.rollback(name)
+    terminal.write_json(done) if as_json else terminal.say(done["message"])
+
+
+def services(
+    usage: Annotated[bool, typer.Option("--usage", help="What was metered, by service, revision and key.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what is deployed, or how it was used."""
+    from aimass.client.control import Control
+
+    with Control() as control:
+        found = control.services(usage)
+    if as_json:
+        terminal.write_json(found)
+    elif usage:
+        columns = ["service", "revision", "key", "calls", "rows", "MB in", "MB out", "s", "last"]
+        used = [_usage_row(item) for service in found for item in service["usage"]]
+        terminal.table(columns, used, "nothing was metered yet")
+    else:
+        columns = ["service", "traffic", "plan", "before", "since", "calls", "p95 ms"]
+        empty = "nothing is deployed; deploy with: aimass deploy service.yaml"
+        terminal.table(columns, [_row(item) for item in found], empty)
+
+
+def explain(
+    target: Annotated[str, typer.Argument(help="A deployed service's name, or a service.yaml that is not deployed.")],
+    as_json: Json = False,
+) -> None:
+    """Show every plan for a service with its predicted time, memory and cost, which was chosen and why."""
+    from aimass.client.control import Control
+
+    path = Path(target)
+    with Control() as control:
+        if path.suffix in (".yaml", ".yml") or path.is_file():
+            found = control.explain_document(read_document(path), target)
+        else:
+            found = control.explain(target)
+    if as_json:
+        terminal.write_json(found)
+        return
+    columns = ["plan", "p50 µs", "p95 µs", "MiB", "core-s / 1,000", "possible", "reason"]
+    terminal.table(columns, [_plan_row(item, found["chosen"]) for item in found["alternatives"]], "no plans")
+    terminal.say(f"{found['chosen']}: {found['why']}")
+
+
+def read_document(path: Path) -> str:
+    """The YAML file's text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"cannot read {path}: {error}") from None
+
+
+def _row(item: dict[str, Any]) -> list[Any]:
+    traffic = [f"revision {number}: {share:g} %" for number, share in item["weights"].items()]
+    measured = item.get("measured") or {}
+    return [
+        item["name"],
+        traffic,
+        item["plan"],
+        item["previous"],
+        terminal.when(item["deployed_at"]),
+        measured.get("calls"),
+        measured.get("p95_ms"),
+    ]
+
+
+def _usage_row(item: dict[str, Any]) -> list[Any]:
+    seconds = item["total_us"] / 1e6
+    size = [item["bytes_in"] / 1e6, item["bytes_out"] / 1e6]
+    last = terminal.when(item["last_at"])
+    return [item["service"], item["revision"], item["key_id"], item["calls"], item["rows"], *size, seconds, last]
+
+
+def _plan_row(item: dict[str, Any], chosen: str) -> list[Any]:
+    memory = item["memory_bytes"]
+    return [
+        f"{item['plan']} ←" if item["plan"] == chosen else item["plan"],
+        item["p50_us"],
+        item["p95_us"],
+        None if memory is None else memory / 2**20,
+        item["core_s_per_1000"],
+        item["possible"],
+        item["reason"],
+    ]
