@@ -23,13 +23,15 @@ def place(graph: Graph, placement: str, limits: LimitsSpec, slo: SloSpec, read: 
     """Explain every plan and compile the chosen one. Merging is really tried, so what is explained holds.
 
     ``store`` is called for a merged model that was chosen, else never; one that keeps nothing will do to explain only.
+    A missing or corrupted artifact is what ``read`` raises, and refused under any plan.
     """
     for node in graph.nodes:
         if node.kind == "combine":
             make_combiner(node.combine, node.weights, f"graph.nodes.{node.name}.combine")
+    models = {digest: read(digest) for node in graph.nodes for digest in node.files.values()}
     model, unmergeable = b"", ""
     try:
-        model = merged.compile_merged(graph, read)
+        model = merged.compile_merged(graph, models.__getitem__)
     except Invalid as error:
         unmergeable = str(error).removeprefix("cannot be merged: ")
     explanation = explain(graph, limits, slo, placement, unmergeable)

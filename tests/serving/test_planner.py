@@ -6,6 +6,7 @@ import pytest
 from served_models import ONE, VOTE, FlatProfile, Shelf, graph_from, shelf
 
 from aimass.core.errors import Invalid
+from aimass.core.ids import Digest
 from aimass.graph.graph import Graph
 from aimass.graph.spec import LimitsSpec, SloSpec
 from aimass.serving.placement import place
@@ -119,6 +120,15 @@ def test_a_model_that_cannot_be_merged_is_placed_fused() -> None:
     assert placed.explanation.alternatives[0].reason == "node 'scale' (scale@1) runs by 'torch', not by onnx"
     asked = place(replace(graph, nodes=nodes), "merged", LIMITS, SLO, shelf().read, shelf().put)
     assert asked.layout is None
+
+
+def test_a_corrupted_artifact_is_refused_whatever_the_plan() -> None:
+    def corrupted(digest: Digest) -> bytes:
+        raise Invalid(f"artifact {digest} is corrupted")
+
+    for placement in ("auto", "merged", "fused"):
+        with pytest.raises(Invalid, match="is corrupted"):
+            place(graph_from(VOTE), placement, LIMITS, SLO, corrupted, Shelf().put)
 
 
 def test_a_combiner_that_does_not_exist_is_refused_whatever_the_plan() -> None:
