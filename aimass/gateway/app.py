@@ -14,7 +14,7 @@ from aimass.core.settings import Settings
 from aimass.gateway.admission import Keys, require
 from aimass.gateway.infer import Call, Inference, Parts
 from aimass.gateway.metrics import render
-from aimass.gateway.protocols.http import Head, Reply, as_ours, json_reply, refusal
+from aimass.gateway.protocols.http import Head, Reply, as_ours, json_reply, keep_lifespan, refusal
 from aimass.gateway.protocols.oip import describe
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
 from aimass.gateway.state import GatewayState
@@ -77,6 +77,9 @@ class GatewayApp:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
+        if scope["type"] == "lifespan":
+            await keep_lifespan(receive, send)
+            return
         if scope["type"] != "http":
             raise Bug(f"the gateway answers http, not {scope['type']}")
         call = self._begin(scope)

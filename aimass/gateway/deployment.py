@@ -56,7 +56,7 @@ def _size(settings: Settings) -> dict[str, Any]:
             metrics_interval_s=0.5,
             look_back_period_s=2,
             upscale_delay_s=0,
-            downscale_delay_s=10,
+            downscale_delay_s=0,  # the policy itself waits before it shrinks
             policy=AutoscalingPolicy(
                 policy_function="aimass.serving.autoscaling.queue_length:QueueLength",
                 policy_kwargs={"target": settings.gateway_target_in_flight},

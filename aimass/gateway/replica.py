@@ -54,8 +54,8 @@ class Gateway:
         self._recorder = Recorder(home.logs, self._name, settings.request_log_per_s, clock)
         self._executor = Executor(THREADS, clock)
         parts = Parts(clock, self._journal, self._recorder, self._metrics, self._executor)
-        self.app = GatewayApp(settings, parts, self._name)
-        self.app.whole_metrics = self._whole_metrics
+        self.gateway = GatewayApp(settings, parts, self._name)
+        self.gateway.whole_metrics = self._whole_metrics
         self._load = Load()
         self._balancer = Balancer(Random())
         self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded)
@@ -67,12 +67,12 @@ class Gateway:
         self._door: Door | None = None
         if settings.ingress == "own":
             tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
-            self._door = Door(self.app, settings.host, settings.port, tls, direct_protocol(self.app))
-            self.app.closes = self._closes
+            self._door = Door(self.gateway, settings.host, settings.port, tls, direct_protocol(self.gateway))
+            self.gateway.closes = self._closes
             await self._door.open()
         self._tasks = [asyncio.create_task(self._sync_forever()), asyncio.create_task(self._watch_lag())]
 
-    async def __del__(self) -> None:  # type: ignore[misc]
+    async def __del__(self) -> None:
         if not hasattr(self, "_tasks"):
             return
         for task in self._tasks:
@@ -119,11 +119,11 @@ class Gateway:
         if state.number <= self._state.number:
             return
         self._state = state
-        self.app.apply(state, self._loading.plans)
+        self.gateway.apply(state, self._loading.plans)
         self._loading.prepare(state)
 
     def _loaded(self) -> None:
-        self.app.apply(self._state, self._loading.plans)
+        self.gateway.apply(self._state, self._loading.plans)
 
     def _report(self) -> ReplicaReport:
         now = self._clock.monotonic()
@@ -142,7 +142,7 @@ class Gateway:
 
     def _usage(self, now: float) -> dict[str, float]:
         elapsed = max(1e-3, now - self._synced_at)
-        return {key.id: (key.used - self._used.get(key.id, 0)) / elapsed for key in self.app.keys.all()}
+        return {key.id: (key.used - self._used.get(key.id, 0)) / elapsed for key in self.gateway.keys.all()}
 
     async def _first_state(self) -> None:
         try:
@@ -161,7 +161,7 @@ class Gateway:
             now = self._clock.monotonic()
             self._load.sample_requests(self._metrics.requests, max(1e-3, now - self._synced_at))
             report = self._report()
-            self._used = {key.id: key.used for key in self.app.keys.all()}
+            self._used = {key.id: key.used for key in self.gateway.keys.all()}
             self._synced_at = now
             try:
                 self._take(await self._ask(report))
@@ -177,7 +177,7 @@ class Gateway:
     def _take(self, answer: SyncAnswer) -> None:
         if answer.state is not None:
             self._apply(GatewayState.loads(answer.state))
-        for key in self.app.keys.all():
+        for key in self.gateway.keys.all():
             if key.id in answer.shares:
                 key.set_share(answer.shares[key.id])
         if self._door is not None:
@@ -185,7 +185,7 @@ class Gateway:
             self._balancer.update(mine, answer.mean_requests_per_s, self._door.connections, answer.replicas)
 
     async def _tidy(self) -> None:
-        needed = self.app.table.in_use | {
+        needed = self.gateway.table.in_use | {
             (service.name, revision.number) for service in self._state.services for revision in service.revisions
         }
         self._loading.drop(needed, self._is_busy)
@@ -213,24 +213,11 @@ class Gateway:
 
 def mounted(replica: type[Gateway]) -> Any:
     """The same replica behind Serve's own ingress: its app answers what Serve's proxy brings."""
+    return serve.ingress()(type("GatewayBehindServe", (replica,), {"__serve_build_asgi_app__": _asgi_app}))
 
-    class _Mounted:
-        def __init__(self) -> None:
-            self.app: GatewayApp | None = None
 
-        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            assert self.app is not None
-            await self.app(scope, receive, send)
-
-    entry = _Mounted()
-
-    @serve.ingress(entry)
-    class GatewayBehindServe(replica):  # type: ignore[valid-type, misc]
-        async def __init__(self, settings: Settings) -> None:
-            await super().__init__(settings)
-            self._asgi_app.app = self.app
-
-    return GatewayBehindServe
+def _asgi_app(replica: Gateway) -> GatewayApp:
+    return replica.gateway
 
 
 def _checkout(settings: Settings) -> Callable[..., Any]:

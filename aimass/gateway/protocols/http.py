@@ -9,6 +9,7 @@ import orjson
 from aimass.core.errors import AimassError, Bug, Kind
 
 Header = tuple[bytes, bytes]
+Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 CLOSE: Header = (b"connection", b"close")
@@ -96,3 +97,10 @@ def refusal(error: AimassError, request_id: str) -> Reply:
         headers.append((b"www-authenticate", b"Bearer"))
     body = {"error": str(error), "kind": error.kind.value, "field": error.field or None, "request_id": request_id}
     return Reply(Head(STATUS[error.kind], headers), orjson.dumps(body), request_id)
+
+
+async def keep_lifespan(receive: Receive, send: Send) -> None:
+    """ASGI's lifespan for an application that has nothing to start or stop."""
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": "lifespan.shutdown.complete"})

@@ -64,8 +64,10 @@ class RequestReader:
 
     def _read_fast(self, body: bytes) -> InferRequest | None:
         document = _PARSER.parse(body)
+        # Asking simdjson for a key that is missing costs a C++ exception, 20 µs: only what is there is asked for.
+        rest = {} if len(document) == 1 else {key: _plain(document[key]) for key in document if key != "inputs"}
         inputs = document["inputs"]
-        if len(inputs) != len(self._readers) or not self._is_flat(body, document):
+        if len(inputs) != len(self._readers) or not self._is_flat(body, "outputs" in rest):
             return None
         batch: Batch = {}
         rows = 0
@@ -80,14 +82,11 @@ class RequestReader:
             rows = shape[0]
             batch[reader.name] = array
         self._check_rows(rows)
-        if len(document) == 1:
-            return InferRequest(batch, rows, self._all)
-        rest = {key: document.get(key) for key in ("id", "parameters", "outputs")}
-        return self._with_rest(batch, rows, {key: _plain(value) for key, value in rest.items() if value is not None})
+        return self._with_rest(batch, rows, rest) if rest else InferRequest(batch, rows, self._all)
 
-    def _is_flat(self, body: bytes, document: Any) -> bool:
+    def _is_flat(self, body: bytes, has_outputs: bool) -> bool:
         """No list stands inside a list of numbers: simdjson would flatten it without a word."""
-        at, left = -1, self._brackets + ("outputs" in document)
+        at, left = -1, self._brackets + has_outputs
         while left:
             at = body.find(b"[", at + 1)
             if at < 0:
