@@ -19,7 +19,7 @@ def run_child(module: str, *arguments: str, stdin: str = "") -> str:
         child = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             input=stdin,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},  # spinning threads would spoil the times
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
@@ -37,6 +39,14 @@ from aimass.runtimes.onnx import open_session
 from aimass.runtimes.onnx_signature import read_signature
 from aimass.runtimes.plausible import plausible_rows
 from aimass.runtimes.thresholds import round_down, threshold_rows
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Boosting's threads spin while they wait; on a busy machine that makes seconds of milliseconds."""
+    with threadpool_limits(1):
+        yield
+
 
 LOADERS = {"digits": load_digits, "iris": load_iris, "wine": load_wine, "cancer": load_breast_cancer}
 
