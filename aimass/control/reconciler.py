@@ -30,7 +30,7 @@ class Reconciler:
         home = settings.home
         database = open_database(settings.database_url)
         migrate(database)
-        self._memory = Memory(database, home.state_file, SystemClock(), settings.gateway_min_replicas)
+        self._memory = Memory(database, home, SystemClock(), settings.gateway_min_replicas)
         self._memory.refresh()
         self._applications = Applications(settings)
         home.journal.mkdir(parents=True, exist_ok=True)
@@ -82,6 +82,7 @@ class Reconciler:
         if self._memory.refresh():
             self._push()
         self._count()
+        self._memory.save()
 
 
 def start(settings: Settings) -> None:

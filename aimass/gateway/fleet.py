@@ -46,6 +46,10 @@ class Fleet:
         if snapshot is not None:
             self._gone = merge([self._gone, snapshot.without_gauges()])
 
+    def kept(self) -> dict[str, Snapshot]:
+        """The newest metrics of each replica, and under an empty name the sum of those that are gone for good."""
+        return {"": self._gone, **self._snapshots}
+
     def total(self, now: float) -> Snapshot:
         """The counts of all replicas, living and gone."""
         living = {report.replica for report in self.live(now)}

@@ -1,16 +1,18 @@
 """What the reconciler knows: the newest state, and through the fleet every replica. No Ray, no threads of its own."""
 
-import os
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 
 from aimass.control.pushing import Overview, Pushed
+from aimass.control.reconciling import counters
+from aimass.control.reconciling.files import write_whole
 from aimass.control.state import build_state
 from aimass.core.clock import Clock
+from aimass.core.home import Home
 from aimass.database import state_number
 from aimass.database.engine import Database
 from aimass.gateway.fleet import Fleet
+from aimass.gateway.metrics import Snapshot
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
 
 FORGET_S = 600.0  # a replica that is silent for so long is dead, not slow: its counters move into the kept sum
@@ -19,16 +21,21 @@ FORGET_S = 600.0  # a replica that is silent for so long is dead, not slow: its 
 class Memory:
     """Safe to use from many threads."""
 
-    def __init__(self, database: Database, state_file: Path, clock: Clock, replicas: int) -> None:
+    def __init__(self, database: Database, home: Home, clock: Clock, replicas: int) -> None:
         self._database = database
-        self._state_file = state_file
+        self._state_file = home.state_file
+        self._counters_file = home.path / "counters.json"
         self._clock = clock
         self._replicas = replicas  # expected before any has reported
         self._lock = threading.RLock()
         self._fleet = Fleet()
         self._heard: dict[str, float] = {}
+        self._saved: dict[str, Snapshot] = {}
         self._state = GatewayState(0)
         self._data = self._state.dumps()
+        for replica, snapshot in counters.restore(self._counters_file).items():
+            self._fleet.remember(replica, snapshot)
+            self._heard[replica] = clock.monotonic()
 
     @property
     def number(self) -> int:
@@ -85,6 +92,13 @@ class Memory:
                 del self._heard[replica]
                 self._fleet.forget(replica)
 
+    def save(self) -> None:
+        """Keep the counts for the next reconciler, if they have changed."""
+        with self._lock:
+            kept = self._fleet.kept()
+        if kept != self._saved and counters.save(self._counters_file, kept):
+            self._saved = kept
+
     def metrics(self) -> bytes:
         """The counts of all replicas, gone ones too, in Prometheus' text format."""
         with self._lock:
@@ -94,15 +108,3 @@ class Memory:
         with self._lock:
             now = self._clock.monotonic()
             return Overview(self._state.number, tuple(self._fleet.live(now)), self._fleet.total(now))
-
-
-def write_whole(path: Path, data: bytes) -> bool:
-    """Replace a file in one step; whether the disk took it."""
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        partial.write_bytes(data)
-        partial.chmod(0o600)
-        partial.replace(path)
-    except OSError:
-        return False
-    return True

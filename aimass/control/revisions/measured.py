@@ -1,4 +1,4 @@
-"""What the summed metrics say about each service since the platform started: calls, errors, p95. Pure."""
+"""What the summed metrics say about each service so far: calls, errors, p95. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
