@@ -11,8 +11,6 @@ from benchmarks.peers.server import PeerError, ask, running
 from benchmarks.results import Start
 from benchmarks.workloads import WORKLOADS, make_bodies, write_requests
 
-PATIENCE_S = 120.0
-
 
 def measure(folder: Path, models: Path, times: int, say: Callable[[str], None]) -> Start:
     """Deploys once, stops, and starts again ``times`` times, each until one call was answered."""
@@ -22,6 +20,7 @@ def measure(folder: Path, models: Path, times: int, say: Callable[[str], None]) 
     with platform(models, home) as door:
         bodies = make_bodies(workload, np.load(models / "rows.npy"), count=1)
         request = write_requests(folder / "requests" / "start", workload, bodies, door.headers)[0]
+        ask(door.port, request)
     found = []
     for number in range(times):
         found.append(_start_once(home, folder / "start.log", request))

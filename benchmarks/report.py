@@ -113,6 +113,8 @@ def _intro(results: Results) -> str:
 def _peers(results: Results) -> str:
     single = [peer for peer in results.titles if not peer.endswith("-2")]
     columns = [name for name in COLUMNS if results.peers(name)]
+    if not columns:
+        return ""
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for peer in single:
         cells = [_cell(results, peer, name) for name in columns]

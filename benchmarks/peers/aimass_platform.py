@@ -1,7 +1,6 @@
 """AI Mass with everything on, as a user starts and fills it: `aimass up`, models added, services deployed, a key."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from benchmarks.peers.server import Door, PeerError, free_port, python, running
 from benchmarks.workloads import FEATURES, INPUT, MODELS, OUTPUT, WEIGHTS
 
 KEY_RATE_PER_S = 1e6  # far above what is sent: the limiter works on every call and never refuses
-DRAIN_S = 30.0  # within which the first calls must have reached the database
+DRAIN_S = 30.0  # within which calls must have reached database and log
 
 
 @contextmanager
@@ -90,12 +89,15 @@ def documents() -> list[dict[str, object]]:
 def _check_everything_was_on(control: Control, home: Path) -> None:
     """``PeerError`` when nothing was metered or logged: such figures would be void."""
     until = time.monotonic() + DRAIN_S
-    while not any(item["usage"] for item in control.services(usage=True)):
+    while True:
+        is_metered = any(item["usage"] for item in control.services(usage=True))
+        is_logged = any(Home(home).logs.glob("requests-*.jsonl"))
+        if is_metered and is_logged:
+            return
         if time.monotonic() > until:
-            raise PeerError("nothing that was measured is in the metered usage; the journal was off or is not drained")
+            missing = "the metered usage" if not is_metered else str(Home(home).logs)
+            raise PeerError(f"nothing that was measured is in {missing}: the figures are void")
         time.sleep(0.2)
-    if not any(os.scandir(Home(home).logs)):
-        raise PeerError(f"{Home(home).logs} is empty: the request log was off")
 
 
 def _document(name: str, nodes: dict[str, object]) -> dict[str, object]:

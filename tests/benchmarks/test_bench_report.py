@@ -94,6 +94,10 @@ def test_markdown_says_what_was_measured_and_nothing_else() -> None:
     assert "Ray" not in text and "W3" not in text
 
 
+def test_what_was_not_measured_has_no_table() -> None:
+    assert "|" not in markdown(results(start=Start((9.0,))))
+
+
 def test_only_the_text_between_the_markers_is_replaced() -> None:
     text = f"before {BEGIN}\nold\n{END} after"
     once = replace_block(text, "new")
