@@ -86,7 +86,7 @@ def status(as_json: Json = False) -> None:
         if isinstance(value, list):
             _list(name, value)
         else:
-            terminal.say(f"{name}: {_flat(value)}")
+            terminal.say(f"{name}: {terminal.when(value) if name.endswith('_at') else _flat(value)}")
 
 
 def doctor(as_json: Json = False, port: Port = None, control_port: ControlPort = None) -> None:

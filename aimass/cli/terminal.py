@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aimass.core.batch import Array
 
+WIDTH = 160  # of tables in files and pipes
 _SHADES = " ░▒▓█"
 
 
@@ -21,7 +22,7 @@ def console() -> "Console":
     """Standard output, with colours where it has them."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def say(text: str = "") -> None:

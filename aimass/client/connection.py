@@ -49,6 +49,8 @@ def find_connection(url: str | None = None, key: str | None = None, home: Home |
         raise Unavailable(
             f"no platform runs from {home.path}; start it with: aimass up, or set AIMASS_URL and AIMASS_KEY"
         )
+    if not local.ready:
+        raise Unavailable(f"the platform of {home.path} is not up yet; look again in some seconds: aimass doctor")
     return _local(local, home, key)
 
 

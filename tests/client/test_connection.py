@@ -1,5 +1,6 @@
 """Where a client looks for its platform, and that a key goes to nobody else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from aimass.client.connection import find_calls, find_connection
 from aimass.core.errors import Unavailable
 from aimass.core.home import Home
-from aimass.core.platform_file import PlatformFile
+from aimass.core.platform_file import PlatformFile, read_platform_file
 
 
 @pytest.fixture
@@ -33,6 +34,14 @@ def test_the_home_tells_both(running: Home) -> None:
 
 def test_without_a_platform_the_next_step_is_named(home: Home) -> None:
     with pytest.raises(Unavailable, match="aimass up"):
+        find_connection()
+
+
+def test_a_platform_that_is_starting_is_not_asked_yet(running: Home) -> None:
+    file = read_platform_file(running.platform_file)
+    assert file
+    replace(file, ready=False).write(running)
+    with pytest.raises(Unavailable, match="not up yet"):
         find_connection()
 
 

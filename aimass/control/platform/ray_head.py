@@ -10,6 +10,7 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aimass.control.platform.checks import MIN_SHARED_MEMORY
 from aimass.control.platform.processes import MARK
@@ -48,8 +49,8 @@ def prepare_environment(home: Home, folder: Path) -> None:
     }
 
 
-def start(folder: Path) -> RayHead:
-    """Starts a new Ray whose driver is this process. Some 4 s."""
+def start(folder: Path, log: Path) -> RayHead:
+    """Starts a new Ray whose driver is this process. What Ray has to say goes to ``log``, not to the terminal."""
     import ray  # after prepare_environment, which it reads when imported
     import ray._private.parameter
     import ray._private.worker
@@ -72,6 +73,8 @@ def start(folder: Path) -> RayHead:
         )
     finally:
         ray._private.parameter.RayParams = original
+    log.parent.mkdir(parents=True, exist_ok=True)
+    ray._private.worker.print_to_stdstream = functools.partial(_write_down, log)
     node = ray._private.worker.global_worker.node
     vital = [
         item.process.pid
@@ -80,6 +83,12 @@ def start(folder: Path) -> RayHead:
         for item in items
     ]
     return RayHead(context.address_info["address"], context.address_info["webui_url"], tuple(vital))
+
+
+def _write_down(log: Path, data: dict[str, Any], ignore_prefix: bool = False) -> None:
+    """Ray reports errors of any task or actor on the driver's terminal, also those that a stop brings with it."""
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in data["lines"])
 
 
 def is_started() -> bool:

@@ -87,7 +87,7 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
         ensure_first_key(settings)
     ray_head.prepare_environment(home, folder)
     with step("Starting Ray"):
-        head = ray_head.start(folder)
+        head = ray_head.start(folder, home.logs / "ray.log")
         retake_signals()
     me = inspect(os.getpid())
     file = PlatformFile(
