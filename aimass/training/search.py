@@ -9,6 +9,7 @@ import numpy as np
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from aimass.core.clock import Clock, SystemClock
 from aimass.training.space import Space, distributions, fixed_parameters
 
 SCORE = "score"
@@ -31,8 +32,19 @@ class RoundRobinSearch(Searcher):  # type: ignore[misc]  # Ray is untyped here
     while no trial ends before its batch is full, and tells in the order of ending; it hands both over to us here.
     """
 
-    def __init__(self, spaces: Mapping[str, Space], sampling: Sampling, batch: int) -> None:
+    def __init__(
+        self,
+        spaces: Mapping[str, Space],
+        sampling: Sampling,
+        batch: int,
+        seconds: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """After ``seconds`` (none: never) nothing new is asked; what runs then may end."""
         super().__init__(metric=SCORE, mode="max")
+        self._clock = clock or SystemClock()
+        self._seconds = seconds
+        self._started: float | None = None
         self._names = list(spaces)
         self._fixed = [fixed_parameters(space) for space in spaces.values()]
         self._samplers = [_sampler(space, sampling, index) for index, space in enumerate(spaces.values())]
@@ -46,9 +58,11 @@ class RoundRobinSearch(Searcher):  # type: ignore[misc]  # Ray is untyped here
         self._batch = max_concurrent
         return True
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if len(self._asked) == self._batch:
             return None
+        if self._is_over():
+            return str(Searcher.FINISHED)
         number = self._count
         which = number % len(self._names)
         sampler = self._samplers[which]
@@ -60,6 +74,13 @@ class RoundRobinSearch(Searcher):  # type: ignore[misc]  # Ray is untyped here
             "candidate": self._names[which],
             "parameters": {**self._fixed[which], **(sampled or {})},
         }
+
+    def _is_over(self) -> bool:
+        now = self._clock.monotonic()
+        if self._started is None:
+            self._started = now
+            return False
+        return self._seconds is not None and now - self._started >= self._seconds
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id not in self._asked:

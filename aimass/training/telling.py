@@ -1,6 +1,7 @@
 """How each trial ended, passed on while Tune works."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -25,7 +26,8 @@ class Teller(tune.Callback):  # type: ignore[misc]  # Ray is untyped here
             self._tell({"kind": "trial", **trial.config, "metrics": result["values"], "seconds": result["seconds"]})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = last_line(str(trial.get_error() or "unknown"))
+        file = Path(trial.error_file or "")  # written by now; what ``trial.get_error`` reads comes later
+        error = last_line(file.read_text(encoding="utf-8")) if file.is_file() else "for an unknown reason"
         self._tell({"kind": "trial_failed", **trial.config, "error": error})
 
     def _tell(self, event: dict[str, Any]) -> None:

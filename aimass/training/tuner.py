@@ -36,7 +36,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to try and for how long: ``trials`` in all, or ``seconds`` (then the same seed may try another number)."""
+    """What to try and for how long: ``trials`` in all, or until ``seconds`` have passed (then the same seed may try
+    another number)."""
 
     candidates: Mapping[str, Candidate]
     metric: str
@@ -85,7 +86,7 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
     trials_folder = folder / "trials"
     trials_folder.mkdir(parents=True, exist_ok=True)
     search = RoundRobinSearch(
-        {name: candidate.space for name, candidate in plan.candidates.items()}, plan.sampling, plan.batch
+        {name: candidate.space for name, candidate in plan.candidates.items()}, plan.sampling, plan.batch, plan.seconds
     )
     trainable = tune.with_parameters(
         _trial,
@@ -102,7 +103,6 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
             mode="max",
             search_alg=ConcurrencyLimiter(search, max_concurrent=plan.batch, batch=True),
             num_samples=-1 if plan.trials is None else plan.trials,
-            time_budget_s=plan.seconds,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -116,8 +116,7 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
     ended = [result for result in results if result.error is None and result.metrics and SCORE in result.metrics]
     if not ended:
         failed = [str(result.error) for result in results if result.error is not None]
-        reason = f"the first failed with: {last_line(failed[0])}" if failed else "raise budget.seconds"
-        raise Invalid(f"no trial ended with a score; {reason}", field="budget")
+        raise Invalid(f"no trial ended with a score; the first failed with: {last_line(failed[0])}", field="candidates")
     trials = [_read(result.config, result.metrics, plan, trials_folder) for result in ended]
     return sorted(trials, key=lambda trial: trial.number)
 

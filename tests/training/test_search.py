@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimass.core.clock import ManualClock
 from aimass.training.search import SCORE, RoundRobinSearch, Sampling
 from aimass.training.space import Choice, Fixed, Range, Space
 
@@ -29,7 +30,7 @@ def play(seed: int, batch: int, trials: int, order: random.Random) -> list[dict[
     while len(asked) < trials or running:
         wants = order.random() < 0.7 or not running
         config = search.suggest(f"{order.random()}-{len(asked)}") if len(asked) < trials and wants else None
-        if config is not None:
+        if isinstance(config, dict):
             asked.append(config)
             running[list(search._asked)[-1]] = config
         elif running:
@@ -67,3 +68,16 @@ def test_a_batch_is_full_before_any_of_it_is_told() -> None:
     assert search.suggest("c") is None
     search.on_trial_complete("b", {SCORE: 1.0})
     assert search.suggest("c") is not None
+
+
+def test_a_budget_in_seconds_ends_the_asking_not_what_runs() -> None:
+    clock = ManualClock()
+    search = RoundRobinSearch(SPACES, Sampling("random", 2, 0), 2, seconds=10, clock=clock)
+    clock.advance(60)  # Ray takes its time to start; the budget begins with the first trial
+    assert isinstance(search.suggest("a"), dict)
+    clock.advance(9)
+    assert isinstance(search.suggest("b"), dict)
+    search.on_trial_complete("a", {SCORE: 1.0})
+    search.on_trial_complete("b", {SCORE: 1.0})
+    clock.advance(1)
+    assert search.suggest("c") == RoundRobinSearch.FINISHED

@@ -30,8 +30,10 @@ class Trainer(ABC):
         classes = np.unique(labels)
         if len(classes) < 2 or classes.tolist() != list(range(len(classes))):
             raise Invalid(f"labels must be 0 to k-1 with k at least 2, got {classes.tolist()[:20]}")
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
         self.check(parameters)
-        with warnings.catch_warnings():
+        with threadpool_limits(1), warnings.catch_warnings():  # trials beside it use the other cores
             warnings.filterwarnings("ignore", message=".*failed to converge.*")  # the score tells how bad that is
             model = self._build(parameters, seed).fit(rows, labels)
         if not hasattr(model, "predict_proba") or model.classes_.tolist() != classes.tolist():
