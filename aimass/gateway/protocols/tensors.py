@@ -30,7 +30,8 @@ class TensorReader:
         self._width = math.prod(self._tail) if -1 not in self._tail else -1
         self.fast = {"f": "d", "i": "i", "u": "u"}.get(self._kind, "")
         # A sum of squares below this proves that no value is beyond the datatype, nor NaN.
-        self._square_limit = float(np.finfo(self._dtype).max) ** 2 if self._dtype.itemsize == 4 else np.inf
+        narrow = self._kind == "f" and self._dtype.itemsize < 8
+        self._square_limit = float(np.finfo(self._dtype).max) ** 2 if narrow else np.inf
 
     def read_shape(self, shape: Any) -> int:
         """Elements that ``shape`` says; refused unless it fits the service."""
