@@ -22,6 +22,7 @@ def console_asgi(context: Context) -> Envelope:
         description=DESCRIPTION,
         openapi_url=f"{API}/openapi.json",
         redoc_url=None,
+        strict_content_type=False,  # a body without a content-type is JSON; no browser sends our keys by itself
     )
     app.state.context = context
     app.include_router(pages.router)

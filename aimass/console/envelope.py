@@ -77,10 +77,12 @@ def handle_errors(app: FastAPI) -> None:
     def not_valid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part != "body"]
+        if first["type"] == "json_invalid":
+            reason = first.get("ctx", {}).get("error", "broken off")
+            return _refuse(request, Invalid(f"the body is not valid JSON: {reason} at byte {first['loc'][-1]}"))
+        field = ".".join(str(part) for part in first["loc"][1:])
         problem = "unknown field; remove it" if first["type"] == "extra_forbidden" else first["msg"]
-        field = ".".join(place)
-        return _refuse(request, Invalid(f"{field}: {problem}" if field else f"the body: {problem}", field))
+        return _refuse(request, Invalid(f"{field or first['loc'][0]}: {problem}", field))
 
     def by_status(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -1,0 +1,149 @@
+"""The control API as a whole: a thread from a file to a deployed service, and every kind of bad input."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from aimass.console.app import console_asgi
+from aimass.core.settings import Settings
+from aimass.testing.desk import Desk, service_document, times
+
+
+@pytest.fixture
+async def http(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(console_asgi(desk.context), raise_app_exceptions=False)
+    headers = {"authorization": f"Bearer {desk.settings.home.key_file.read_text().strip()}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://console/api/v1", headers=headers) as client:
+        yield client
+
+
+async def answered(call: Any) -> Any:
+    answer = await call
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_from_a_file_to_a_service_and_back(desk: Desk, http: httpx.AsyncClient) -> None:
+    for number, factor in ((1, 3.0), (2, 5.0)):
+        added = await answered(http.post("/models/m/versions", files={"file": ("m.onnx", times(factor))}))
+        assert added["number"] == number
+    await answered(http.put("/models/m/aliases/champion", json={"version": 1}))
+    done = await answered(http.post("/services", json={"document": service_document("m@champion")}))
+    assert (done["revision"], desk.answer("twice")) == (1, (1, 3.0))
+    await answered(http.put("/models/m/aliases/champion", json={"version": 2, "why": "better"}))
+    await answered(http.post("/services", json={"document": service_document("m@champion")}))
+    assert desk.answer("twice") == (2, 5.0)
+    assert (await answered(http.get("/services/twice/explain")))["revision"] == 2
+    await answered(http.post("/services/twice/rollback"))
+    assert desk.answer("twice") == (1, 3.0)
+    listed = await answered(http.get("/services", params={"usage": "true"}))
+    assert [(item["name"], item["revision"], item["usage"]) for item in listed] == [("twice", 1, [])]
+    await answered(http.delete("/services/twice"))
+    assert await answered(http.get("/services")) == []
+    assert (await answered(http.post("/artifacts/sweep", json={"dry_run": True})))["deleted"] is False
+    await answered(http.delete("/models/m/aliases/champion"))
+    await answered(http.delete("/models/m/versions/1"))
+    assert [item["name"] for item in await answered(http.get("/models"))] == ["double", "m"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "refusal"),
+    [
+        ("POST", "/services", b"{", (400, "invalid", "")),
+        ("POST", "/services", b"[]", (400, "invalid", "")),
+        ("POST", "/services", b"{}", (400, "invalid", "document")),
+        ("POST", "/services", b'{"document": 1}', (400, "invalid", "document")),
+        ("POST", "/services", b'{"document": "", "colour": 1}', (400, "invalid", "colour")),
+        ("POST", "/services", b'{"document": "- a"}', (400, "invalid", "")),
+        ("POST", "/services", b'{"document": "a: [\\n"}', (400, "invalid", "")),
+        ("POST", "/services/none/rollback", b"", (404, "not_found", "")),
+        ("DELETE", "/services/none", b"", (404, "not_found", "")),
+        ("GET", "/services/none", b"", (404, "not_found", "")),
+        ("GET", "/services/none/explain", b"", (404, "not_found", "")),
+        ("GET", "/models/none", b"", (404, "not_found", "")),
+        ("DELETE", "/models/double/versions/9", b"", (404, "not_found", "")),
+        ("DELETE", "/models/double/versions/1", b"", (409, "conflict", "")),
+        ("DELETE", "/models/double/versions/x", b"", (400, "invalid", "number")),
+        ("PUT", "/models/double/aliases/gold", b'{"version": 0}', (400, "invalid", "version")),
+        ("PUT", "/models/double/aliases/gold", b'{"version": 9}', (404, "not_found", "")),
+        ("PUT", "/models/double/aliases/9", b'{"version": 1}', (400, "invalid", "alias")),
+        ("POST", "/models/m/versions", b"x", (400, "invalid", "file")),
+        ("POST", "/runs", b'{"recipe": "a: 1"}', (400, "invalid", "a")),
+        ("GET", "/runs/none", b"", (404, "not_found", "")),
+        ("GET", "/runs/none/logs", b"", (404, "not_found", "")),
+        ("POST", "/keys", b'{"name": "a", "scopes": ["root"]}', (400, "invalid", "scopes")),
+        ("DELETE", "/keys/none", b"", (404, "not_found", "id")),
+        ("GET", "/logs?lines=-1", b"", (400, "invalid", "lines")),
+        ("GET", "/nothing", b"", (404, "not_found", "")),
+        ("PATCH", "/keys", b"", (405, "invalid", "")),
+    ],
+)
+async def test_bad_input_is_told_in_one_form(
+    http: httpx.AsyncClient, method: str, path: str, body: bytes, refusal: tuple[int, str, str]
+) -> None:
+    answer = await http.request(method, path, content=body)
+    said = answer.json()
+    assert (answer.status_code, said["kind"], said["field"] or "") == refusal, said
+    assert said["error"]
+    assert said["request_id"] == answer.headers["x-aimass-request-id"]
+    assert (await http.get("/services")).status_code == 200, "the next good request is answered"
+
+
+async def test_a_bad_document_is_told_with_line_and_field(http: httpx.AsyncClient) -> None:
+    bad = {"document": service_document("double@gold"), "name": "mine.yaml"}
+    for path in ("/services", "/explain"):
+        said = (await http.post(path, json=bad)).json()
+        assert said["field"] == "graph.nodes.m.model"
+        assert said["error"].startswith("mine.yaml:5: ")
+    assert (await http.get("/services")).json() == []
+
+
+async def test_a_body_over_the_limit_is_refused(desk: Desk) -> None:
+    small = Settings(home=desk.settings.home, max_body_bytes=1024)
+    context = desk.context.by("a", desk.context.account)
+    object.__setattr__(context, "settings", small)
+    key = desk.settings.home.key_file.read_text().strip()
+
+    async def unannounced() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b" " * 1000
+
+    transport = httpx.ASGITransport(console_asgi(context))
+    async with httpx.AsyncClient(transport=transport, base_url="http://console/api/v1") as http:
+        for content in (b" " * 3000, unannounced()):
+            answer = await http.post("/services", content=content, headers={"authorization": f"Bearer {key}"})
+            assert (answer.status_code, answer.json()["kind"]) == (413, "too_large")
+
+
+async def test_a_failure_of_ours_is_a_500_without_its_inner_life(
+    desk: Desk, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("secret inner life")
+
+    monkeypatch.setattr(desk.pusher, "overview", broken)
+    answer = await http.get("/status")
+    assert (answer.status_code, answer.json()["kind"]) == (500, "bug")
+    assert "secret inner life" not in answer.text
+
+
+async def test_logs_come_as_json_lines(desk: Desk, http: httpx.AsyncClient) -> None:
+    folder = desk.settings.home.logs
+    folder.mkdir()
+    (folder / "requests-a.jsonl").write_text('{"at": 2, "service": "b"}\n{"at": 3, "service": "a"}\n')
+    (folder / "requests-b.jsonl").write_text('{"at": 1, "service": "a"}\n')
+    assert [line for line in (await http.get("/logs?service=a")).text.splitlines()] == [
+        '{"at": 1, "service": "a"}',
+        '{"at": 3, "service": "a"}',
+    ]
+
+
+async def test_every_link_of_the_start_page_leads_somewhere(http: httpx.AsyncClient) -> None:
+    page = await http.get("http://console/", headers={"authorization": ""})
+    links = re.findall(r'href="(/[^"]*)"', page.text)
+    assert len(links) == 3
+    for link in links:
+        assert (await http.get(f"http://console{link}", headers={"authorization": ""})).status_code == 200
