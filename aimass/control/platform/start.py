@@ -87,7 +87,10 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
         ensure_first_key(settings)
     ray_head.prepare_environment(home, folder)
     with step("Starting Ray"):
-        head = ray_head.start(folder, home.logs / "ray.log")
+        try:
+            head = ray_head.start(folder, home.logs / "ray.log")
+        except SystemExit as stopped:  # Ray's own answer to SIGTERM, until the next line
+            raise KeyboardInterrupt from stopped
         retake_signals()
     me = inspect(os.getpid())
     file = PlatformFile(

@@ -1,0 +1,116 @@
+"""Replicas come and go under load, and every request is counted: growing, a rolling restart, shrinking."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from aimass.testing.running import RunningPlatform, running
+from tests.e2e.e2e_kit import deploy_scaling, eventually
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1.0,2.0]}]}'
+ROLL = """
+import os, ray
+ray.init(address=os.environ["ADDRESS"], namespace="aimass", log_to_driver=False, logging_level="ERROR")
+from ray import serve
+from aimass.core.settings import Settings
+from aimass.gateway.deployment import gateway_app
+serve.run(gateway_app(Settings()), name="gateway", route_prefix=None)
+"""
+
+
+@dataclass
+class Load:
+    """Clients that call without rest: half of them keep their connection, half open one per request."""
+
+    platform: RunningPlatform
+    clients: int
+    answered: int = 0
+    lost: list[str] = field(default_factory=list)
+    by_replica: Counter[str] = field(default_factory=Counter)
+    stopped: bool = False
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._call(keeps=number % 2 == 0) for number in range(self.clients)))
+
+    async def _call(self, keeps: bool) -> None:
+        headers = {"authorization": f"Bearer {self.platform.key}"}
+        if not keeps:
+            headers["connection"] = "close"
+        async with httpx.AsyncClient(base_url=self.platform.url, headers=headers, timeout=30) as client:
+            while not self.stopped:
+                try:
+                    answer = await client.post("/v2/models/fleet/infer", content=BODY)
+                    if answer.status_code != 200 or answer.json()["outputs"][0]["data"] != [3.0, 6.0]:
+                        self.lost.append(answer.text)
+                    self.answered += 1
+                    self.by_replica[answer.headers["x-aimass-request-id"][:8]] += 1
+                except httpx.HTTPError as error:
+                    self.lost.append(repr(error))
+
+
+@contextmanager
+def load_of(platform: RunningPlatform, clients: int) -> Iterator[Load]:
+    load = Load(platform, clients)
+    thread = threading.Thread(target=lambda: asyncio.run(load.run()))
+    thread.start()
+    try:
+        yield load
+    finally:
+        load.stopped = True
+        thread.join()
+
+
+def replicas_of(platform: RunningPlatform) -> list[int]:
+    with platform.control() as control:
+        return sorted(item["pid"] for item in control.status()["replicas"])
+
+
+def roll(platform: RunningPlatform, settings: dict[str, str]) -> None:
+    """What an upgrade does: the same application again, as new code."""
+    file = platform.file
+    environment = {
+        **platform.environment,
+        **settings,
+        "ADDRESS": file.ray_address,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(platform.home / "ray-token"),
+        "AIMASS_PORT": platform.url.rpartition(":")[2],
+        "AIMASS_CONTROL_PORT": platform.control_url.rpartition(":")[2],
+    }
+    subprocess.run([sys.executable, "-c", ROLL], env=environment, check=True, timeout=180)
+
+
+def test_no_request_is_lost_while_the_fleet_changes(tmp_path: Path) -> None:
+    size = {"gateway_min_replicas": 1, "gateway_max_replicas": 3, "gateway_target_in_flight": 2}
+    with running(tmp_path / "home", **size) as platform:
+        deploy_scaling(platform, tmp_path, "fleet", 3.0)
+        with load_of(platform, clients=16) as load:
+            eventually(lambda: len(replicas_of(platform)) == 3, 90)
+            time.sleep(10)  # the promise: even load ten seconds after a scale-up
+            load.by_replica.clear()
+            time.sleep(5)
+            counts = list(load.by_replica.values())
+            assert len(counts) == 3
+            mean = sum(counts) / len(counts)
+            assert max(abs(count - mean) for count in counts) <= 0.25 * mean, counts
+
+            before = replicas_of(platform)
+            roll(platform, {f"AIMASS_{name.upper()}": str(value) for name, value in size.items()})
+            eventually(lambda: not set(before) & set(replicas_of(platform)), 90)
+        with load_of(platform, clients=1) as quiet:
+            eventually(lambda: len(replicas_of(platform)) == 1, 120)
+        assert load.lost == []
+        assert quiet.lost == []
+        assert load.answered > 1000

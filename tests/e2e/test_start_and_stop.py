@@ -1,0 +1,201 @@
+"""Start and stop, wanted and unwanted: what is deployed comes back, what was started goes, all else stays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aimass.client import Client
+from aimass.control.platform.processes import members
+from aimass.core.errors import AimassError
+from aimass.testing.running import RunningPlatform, clean_environment, running, start
+from tests.e2e.e2e_kit import aimass, deploy_scaling, descendants, eventually, factor_of, is_running, pid_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
+    """A platform of this file's own, with one service that multiplies by 2."""
+    folder = tmp_path_factory.mktemp("own")
+    with running(folder / "home") as platform:
+        deploy_scaling(platform, folder, "twice", 2.0)
+        yield platform
+
+
+def up(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``aimass up`` that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "aimass", "up", *words],
+        capture_output=True,
+        text=True,
+        env={**clean_environment(home), **environment},
+        timeout=120,
+        check=False,
+    )
+
+
+def port(url: str) -> str:
+    return url.rpartition(":")[2]
+
+
+def test_up_again_only_says_where(own: RunningPlatform) -> None:
+    again = up(own.home)
+    assert again.returncode == 0
+    assert own.url in again.stdout
+    assert str(own.process.pid) in again.stdout
+
+
+def test_the_port_of_another_platform_is_refused_by_name(own: RunningPlatform, tmp_path: Path) -> None:
+    refused = up(tmp_path / "home", "--port", port(own.url))
+    assert refused.returncode == 1
+    assert f"port {port(own.url)} is taken by pid " in refused.stderr
+    assert f"the AI Mass of {own.home}" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def answers(platform: RunningPlatform, factor: float) -> bool:
+    try:
+        return bool(factor_of(platform, "twice") == factor)
+    except AimassError:
+        return False
+
+
+def calls_metered(platform: RunningPlatform, key_id: str) -> int:
+    with platform.control() as control:
+        used = [item for service in control.services(usage=True) for item in service["usage"]]
+    return sum(item["calls"] for item in used if item["key_id"] == key_id)
+
+
+def test_a_killed_replica_comes_back_and_its_calls_are_metered(own: RunningPlatform) -> None:
+    with own.control() as control:
+        key = control.create_key("before the kill", ["predict"])
+    with Client(own.url, key["secret"]) as client:
+        for _ in range(25):
+            client.predict("twice", [[1.0, 2.0]])
+    with own.control() as control:
+        (replica,) = control.status()["replicas"]
+    os.kill(replica["pid"], signal.SIGKILL)
+    eventually(lambda: answers(own, 2.0), 60)
+    eventually(lambda: calls_metered(own, key["id"]) == 25, 60)
+
+
+def test_without_the_serve_controller_calls_go_on(own: RunningPlatform) -> None:
+    controller = pid_of(own, "ray::ServeController")
+    os.kill(controller, signal.SIGKILL)
+    for _ in range(50):
+        assert factor_of(own, "twice") == 2.0
+    eventually(lambda: pid_of(own, "ray::ServeController") != controller, 60)
+    assert factor_of(own, "twice") == 2.0
+
+
+def test_a_killed_reconciler_comes_back(own: RunningPlatform, tmp_path: Path) -> None:
+    os.kill(pid_of(own, "ray::Reconciler"), signal.SIGKILL)
+    assert factor_of(own, "twice") == 2.0
+    assert deploy_scaling(own, tmp_path, "later", 7.0)["revision"] == 1
+    assert factor_of(own, "later") == 7.0
+
+
+def test_kill_9_of_it_all_then_up_restores(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first = start(home)
+    deploy_scaling(first, tmp_path, "twice", 2.0)
+    deploy_scaling(first, tmp_path, "twice", 4.0)
+    with first.control() as control:
+        control.rollback("twice")
+    folder = Path(first.file.ray_dir)
+    first.process.kill()
+    first.process.wait()
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        with running(home) as second:
+            assert "Cleared what a dead platform of this home left" in second.output()
+            eventually(lambda: "Restored: twice." in second.output())
+            assert factor_of(second, "twice") == 2.0
+            assert bystander.poll() is None
+            assert second.stop() == 0
+        assert "Stopped." in second.output()
+        assert members(folder) == []
+        assert not folder.exists()
+    finally:
+        bystander.kill()
+        bystander.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "aimass", "up"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**clean_environment(home), **other_ports()},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("Starting Ray"):
+                break
+        eventually(lambda: len(descendants(process.pid)) > 2, 60)
+        below = descendants(process.pid)
+        os.killpg(process.pid, number)  # as a terminal does it
+        process.stdout.read()
+        assert process.wait(60) == 130
+    eventually(lambda: not any(is_running(pid) for pid in below))
+    assert not (home / "platform.json").exists()
+
+
+def other_ports() -> dict[str, str]:
+    from aimass.testing.running import free_ports
+
+    first, second = free_ports(2)
+    return {"AIMASS_PORT": str(first), "AIMASS_CONTROL_PORT": str(second)}
+
+
+def test_down_from_another_terminal(tmp_path: Path) -> None:
+    platform = start(tmp_path / "home")
+    below = descendants(platform.process.pid)
+    assert len(below) > 5
+    done = aimass(platform, "down")
+    assert done.returncode == 0, done.stderr
+    assert f"ran as pid {platform.process.pid}" in done.stdout
+    assert platform.process.wait(10) == 0
+    eventually(lambda: not any(is_running(pid) for pid in below))
+    assert "No platform runs" in aimass(platform, "down").stdout
+
+
+def test_when_ray_dies_up_says_so_and_cleans_up(tmp_path: Path) -> None:
+    platform = start(tmp_path / "home")
+    folder = Path(platform.file.ray_dir)
+    (raylet,) = (pid for pid in descendants(platform.process.pid) if "raylet/raylet" in command(pid))
+    os.kill(raylet, signal.SIGKILL)
+    assert platform.process.wait(60) == 1
+    assert "Ray's raylet" in platform.output()
+    assert members(folder) == []
+    assert not folder.exists()
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_the_doctor_of_a_stopped_home_is_content(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "aimass", "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        env={**clean_environment(tmp_path / "home"), **other_ports()},
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
+    assert "none runs from" in next(item["says"] for item in json.loads(found.stdout) if item["what"] == "platform")
