@@ -14,6 +14,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 BACKLOG = 2048
 CLOSING_S = 1.0  # answers say `connection: close` this long before the port is let go
 ACCEPTED_S = 0.05  # connections that the kernel has queued by then are taken
+FIRST_REQUEST_S = 1.0  # a connection that was just opened sends its request within that, or is closed
 
 
 class Door:
@@ -92,16 +93,47 @@ class Door:
         return self._closing
 
     async def close(self, closing_s: float = CLOSING_S) -> None:
-        """Say `connection: close` for a while, take what is queued, finish it, let the port go."""
+        """Say `connection: close` for a while, take what the kernel has accepted, finish it, let the port go."""
         if self._task is None or self._socket is None:
             return
         self._closing = True
         await asyncio.sleep(closing_s)
-        self._socket.listen(0)
+        last = self._socket.dup()  # the port stays ours until what is queued for it was taken
+        last.listen(0)  # from here on the kernel holds new callers off; they knock again after a second
         await asyncio.sleep(ACCEPTED_S)
+        for server in self._server.servers:
+            server.close()
+        await self._take_last(last)
+        await self._hear_out()
         self._server.should_exit = True
         await self._task
         self._task = None
+
+    async def _take_last(self, listener: socket.socket) -> None:
+        """Accept what is still in the queue, and close it with nothing between."""
+        accepted = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                accepted.append(listener.accept()[0])
+        listener.close()
+        loop, config = asyncio.get_running_loop(), self._server.config
+        protocol: Any = config.http_protocol_class
+        for one in accepted:
+            one.setblocking(False)
+            with contextlib.suppress(OSError):  # it has hung up meanwhile
+                await loop.connect_accepted_socket(
+                    lambda: protocol(config=config, server_state=self._server.server_state, app_state={}),
+                    one,
+                    ssl=config.ssl,
+                )
+
+    async def _hear_out(self) -> None:
+        """Wait for the first request of connections that have not sent one yet: they knew of no closing."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + FIRST_REQUEST_S
+        connections: Any = self._server.server_state.connections
+        while loop.time() < until and any(one.cycle is None for one in connections):  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.005)
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         if not self._closing:

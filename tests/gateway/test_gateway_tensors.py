@@ -31,7 +31,7 @@ EDGES += [
 scalars = st.one_of(
     st.sampled_from(EDGES), st.integers(-300, 300), st.floats(allow_nan=False, allow_infinity=False, width=32)
 )
-odd = st.sampled_from([None, True, "1", [], [1.0], {}])
+odd: st.SearchStrategy[Any] = st.sampled_from([None, True, "1", [], [1.0], {}])
 flat = st.lists(st.one_of(scalars, scalars, scalars, odd), max_size=9)
 nested = st.lists(st.lists(scalars, max_size=4), max_size=4)
 
