@@ -20,8 +20,7 @@ from aimass.registry.profiler import profile
 from aimass.runtimes.conversion import check_conversion, to_onnx
 from aimass.runtimes.onnx import MODEL_FILE, OnnxRuntime
 from aimass.training.fitting import fit, fit_transform
-from aimass.training.telling import Progress
-from aimass.training.tuner import Trial
+from aimass.training.plan import Progress, Trial
 
 RUNTIME = "onnx"
 INPUT = "x"

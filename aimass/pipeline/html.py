@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from aimass.pipeline.plots import colours
-from aimass.pipeline.report import SELECTED
+from aimass.pipeline.recipe import ENSEMBLE
 
 
 def render_html(report: Mapping[str, Any], plots: Mapping[str, str], recipe_text: str) -> str:
@@ -19,8 +19,7 @@ def render_html(report: Mapping[str, Any], plots: Mapping[str, str], recipe_text
     template = environment.get_template("report.html.j2")
     return template.render(
         report=report,
-        winner=next(row for row in report["contestants"] if row["name"] == SELECTED),
-        selected=SELECTED,
+        winner=next(row for row in report["contestants"] if row["kind"] == ENSEMBLE),
         colours=colours(report),
         plots={name: Markup(svg) for name, svg in plots.items()},
         recipe_text=recipe_text,

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aimass.pipeline.report import AVERAGE, BEST, SELECTED
+from aimass.pipeline.recipe import ENSEMBLE
+from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE
 from aimass.training.evaluation import METRICS
 
 INK, MUTED, LINE, ACCENT = "#1c2733", "#7a8794", "#e3e8ed", "#0f766e"
@@ -55,9 +56,10 @@ def draw_plots(report: Mapping[str, Any]) -> dict[str, str]:
 
 def colours(report: Mapping[str, Any]) -> dict[str, str]:
     """Every contestant's colour: candidates by their order, the combined ones by what they are."""
-    named = {BEST: INK, AVERAGE: MUTED, SELECTED: ACCENT}
-    candidates = [row["name"] for row in report["contestants"] if row["name"] not in named]
-    return {**{name: PALETTE[index % len(PALETTE)] for index, name in enumerate(candidates)}, **named}
+    by_kind = {BEST: INK, AVERAGE: MUTED, ENSEMBLE: ACCENT}
+    candidates = [row["name"] for row in report["contestants"] if row["kind"] == CANDIDATE]
+    shades = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(candidates)}
+    return shades | {row["name"]: by_kind[row["kind"]] for row in report["contestants"] if row["kind"] in by_kind}
 
 
 def _svg(figure: Figure) -> str:
@@ -75,7 +77,7 @@ def _compared(report: Mapping[str, Any]) -> Figure:
     for axes, metric in zip(figure.subplots(1, len(METRICS), sharey=True), METRICS.values(), strict=True):
         for place, row in enumerate(reversed(rows)):
             test, colour = row["test"][metric.name], shade[row["name"]]
-            heavy = row["name"] == SELECTED
+            heavy = row["kind"] == ENSEMBLE
             axes.plot([test["low"], test["high"]], [place, place], color=colour, lw=4 if heavy else 2.4, alpha=0.35)
             axes.plot(test["value"], place, "o", color=colour, ms=9 if heavy else 7, mec="white", mew=1)
             axes.plot(row["out_of_fold"][metric.name]["value"], place, "o", mfc="none", mec=colour, ms=7, mew=1.3)

@@ -13,9 +13,8 @@ from aimass.data.sources import CSV, SOURCES
 from aimass.features.transforms import TRANSFORMS
 from aimass.training.evaluation import METRICS
 from aimass.training.fitting import make_trainer
-from aimass.training.search import Sampling
+from aimass.training.plan import Candidate, Plan, Sampling
 from aimass.training.space import Space, parse_domain
-from aimass.training.tuner import Candidate, Plan
 
 ENSEMBLE = "ensemble"
 COMBINE_NODE = "vote"

@@ -10,15 +10,17 @@ from aimass.training.evaluation import METRICS, bootstrap, confusion
 
 if TYPE_CHECKING:  # they load Ray, which those who only show a report go without
     from aimass.pipeline.build import Workshop
-    from aimass.training.tuner import Trial
+    from aimass.training.plan import Trial
 
-BEST, AVERAGE, SELECTED = "best single", "plain average", "selected ensemble"
+CANDIDATE, BEST, AVERAGE = "candidate", "best", "average"
+"""Kinds of contestants, beside ``recipe.ENSEMBLE``."""
 
 
 @dataclass(frozen=True)
 class Contestant:
     """A model to compare: FP32 [rows, classes] for the training split (out of fold) and for the test split."""
 
+    kind: str
     name: str
     out_of_fold: Array
     test: Array
@@ -85,6 +87,7 @@ def _contestant(shop: "Workshop", contestant: Contestant, train: Array, test: Ar
     seed = shop.recipe.seed
     splits = {"out_of_fold": (train, contestant.out_of_fold), "test": (test, contestant.test)}
     return {
+        "kind": contestant.kind,
         "name": contestant.name,
         "detail": contestant.detail,
         **{

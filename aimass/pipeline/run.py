@@ -28,11 +28,11 @@ from aimass.pipeline.plots import draw_plots
 from aimass.pipeline.propose import propose
 from aimass.pipeline.recipe import ENSEMBLE, DataSpec, Recipe, load_recipe
 from aimass.pipeline.register import Origin, Outcome, register_outcome
-from aimass.pipeline.report import AVERAGE, BEST, SELECTED, Contestant, Findings, make_report
+from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE, Contestant, Findings, make_report
 from aimass.storage.local import LocalStore
 from aimass.training.evaluation import METRICS, find_metric
-from aimass.training.telling import Progress
-from aimass.training.tuner import TrainingRows, Trial, run_trials
+from aimass.training.plan import Progress, TrainingRows, Trial
+from aimass.training.tuner import run_trials
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 
@@ -167,21 +167,22 @@ def _contestants(
     order = [best[name] for name in shop.recipe.candidates if name in best]
     top = max(order, key=lambda trial: trial.score)
     rows = [
-        Contestant(trial.candidate, trial.predictions, test[trial.number], f"trial {trial.number + 1}")
+        Contestant(CANDIDATE, trial.candidate, trial.predictions, test[trial.number], f"trial {trial.number + 1}")
         for trial in order
     ]
-    rows.append(Contestant(BEST, top.predictions, test[top.number], top.candidate))
+    rows.append(Contestant(BEST, "best single", top.predictions, test[top.number], top.candidate))
     mean = MeanCombiner()
     average = (
         mean.combine([trial.predictions for trial in order]),
         mean.combine([test[trial.number] for trial in order]),
     )
-    rows.append(Contestant(AVERAGE, *average, detail=f"of {len(order)} candidates"))
+    rows.append(Contestant(AVERAGE, "plain average", *average, detail=f"of {len(order)} candidates"))
     chosen = [index for index, weight in enumerate(selection.weights) if weight > 0]
     weights = tuple(selection.weights[index] for index in chosen)
     rows.append(
         Contestant(
-            SELECTED,
+            ENSEMBLE,
+            "selected ensemble",
             combine_selected([trial.predictions for trial in trials], selection.weights),
             combine_selected([test[trials[index].number] for index in chosen], weights),
             f"{len(chosen)} members",

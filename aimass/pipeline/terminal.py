@@ -1,4 +1,4 @@
-"""The report for a terminal."""
+"""The report for a terminal, from its JSON alone: the command line shows it too, and loads nothing heavy for that."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from aimass.pipeline.report import SELECTED
-from aimass.training.evaluation import METRICS
 
 _FORMS = {"accuracy": (100, ".2f"), "log_loss": (1, ".4f")}
 
@@ -19,15 +16,15 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         title=f"{report['recipe']}: {report['split']['test']} test rows, 95 % intervals", title_justify="left"
     )
     table.add_column("model", no_wrap=True)
-    for metric in METRICS:
+    for metric in _FORMS:
         table.add_column(f"{metric.replace('_', ' ')}, out of fold", justify="right")
         table.add_column("test", justify="right")
     for row in report["contestants"]:
         cells = [
-            cell for metric in METRICS for cell in (_value(row["out_of_fold"], metric), _range(row["test"], metric))
+            cell for metric in _FORMS for cell in (_value(row["out_of_fold"], metric), _range(row["test"], metric))
         ]
         name = Text(row["name"]).append(f" ({row['detail']})" if row["detail"] else "", "dim")
-        table.add_row(name, *cells, style="bold green" if row["name"] == SELECTED else "")
+        table.add_row(name, *cells, style="bold green" if row["kind"] == "ensemble" else "")
     console.print(table)
     members = sorted(report["selection"]["members"], key=lambda member: -member["weight"])
     shares = ", ".join(f"{report['versions'][member['model']]} {member['weight']:.0%}" for member in members)

@@ -1,7 +1,6 @@
 """The order in which configurations are tried: candidates in turn, in fixed batches, so that it can be repeated."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,10 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from aimass.core.clock import Clock, SystemClock
+from aimass.training.plan import Sampling
 from aimass.training.space import Space, distributions, fixed_parameters
 
 SCORE = "score"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How each candidate's space is searched."""
-
-    sampler: str  # tpe | random
-    startup: int  # trials of a candidate before TPE begins to learn from them
-    seed: int
 
 
 class RoundRobinSearch(Searcher):  # type: ignore[misc]  # Ray is untyped here

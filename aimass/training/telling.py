@@ -1,14 +1,12 @@
 """How each trial ended, passed on while Tune works."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from aimass.training.plan import Progress
 from aimass.training.search import SCORE
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 class Teller(tune.Callback):  # type: ignore[misc]  # Ray is untyped here

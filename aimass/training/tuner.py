@@ -2,8 +2,6 @@
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,66 +10,15 @@ from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 from ray.tune.search import ConcurrencyLimiter
 
-from aimass.core.batch import Array
 from aimass.core.errors import Invalid
-from aimass.data.split import Fold
 from aimass.training.evaluation import METRICS, find_metric
-from aimass.training.fitting import Configuration, out_of_fold
-from aimass.training.search import SCORE, RoundRobinSearch, Sampling
-from aimass.training.space import Parameters, Space
-from aimass.training.telling import Progress, Teller, last_line
+from aimass.training.fitting import out_of_fold
+from aimass.training.plan import Plan, Progress, TrainingRows, Trial
+from aimass.training.search import SCORE, RoundRobinSearch
+from aimass.training.telling import Teller, last_line
 
 TRIAL_CPUS = 0.4
 """Four trials at a time beside a serving platform on two cores, and still one beside a busy one."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One kind of model to try: a trainer, the transform in front of it (empty: none) and what may vary."""
-
-    trainer: str
-    transform: str
-    space: Space
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to try and for how long: ``trials`` in all, or until ``seconds`` have passed (then the same seed may try
-    another number)."""
-
-    candidates: Mapping[str, Candidate]
-    metric: str
-    sampling: Sampling
-    batch: int
-    trials: int | None
-    seconds: float | None
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """The training split and its folds; all that a trial sees."""
-
-    rows: Array
-    labels: Array
-    folds: tuple[Fold, ...]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One configuration that was tried: its out-of-fold predictions and what they are worth."""
-
-    number: int
-    candidate: str
-    configuration: Configuration
-    score: float  # higher is better
-    metrics: Mapping[str, float]
-    seconds: float
-    predictions: Array
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """The seed of a trial's own estimator."""
-    return int(np.random.SeedSequence([seed, 1_000_000 + number]).generate_state(1)[0]) >> 1
 
 
 def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress) -> list[Trial]:
@@ -88,14 +35,7 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
     search = RoundRobinSearch(
         {name: candidate.space for name, candidate in plan.candidates.items()}, plan.sampling, plan.batch, plan.seconds
     )
-    trainable = tune.with_parameters(
-        _trial,
-        data=data,
-        candidates=dict(plan.candidates),
-        metric=plan.metric,
-        seed=plan.sampling.seed,
-        folder=trials_folder,
-    )
+    trainable = tune.with_parameters(_trial, data=data, plan=plan, folder=trials_folder)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": TRIAL_CPUS}),
         tune_config=tune.TuneConfig(
@@ -121,30 +61,15 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
     return sorted(trials, key=lambda trial: trial.number)
 
 
-def configuration_of(plan: Plan, candidate: str, parameters: Parameters, number: int) -> Configuration:
-    """What trial ``number`` of a candidate fits."""
-    chosen = plan.candidates[candidate]
-    return Configuration(chosen.trainer, chosen.transform, parameters, trial_seed(plan.sampling.seed, number))
-
-
-def _trial(
-    config: dict[str, Any],
-    *,
-    data: TrainingRows,
-    candidates: Mapping[str, Candidate],
-    metric: str,
-    seed: int,
-    folder: Path,
-) -> None:
+def _trial(config: dict[str, Any], *, data: TrainingRows, plan: Plan, folder: Path) -> None:
     """Runs in a Ray actor: fits every fold, keeps the predictions in the run's folder, reports the score."""
     started = time.monotonic()
-    chosen = candidates[config["candidate"]]
     number = config["number"]
-    configuration = Configuration(chosen.trainer, chosen.transform, config["parameters"], trial_seed(seed, number))
+    configuration = plan.configuration(config["candidate"], config["parameters"], number)
     predictions = out_of_fold(configuration, data.rows, data.labels, data.folds)
     np.save(folder / f"{number}.npy", predictions)
     values = {name: known.value(data.labels, predictions) for name, known in METRICS.items()}
-    score = find_metric(metric).score(data.labels, predictions)
+    score = find_metric(plan.metric).score(data.labels, predictions)
     tune.report({SCORE: score, "values": values, "seconds": time.monotonic() - started})
 
 
@@ -153,7 +78,7 @@ def _read(config: dict[str, Any], metrics: dict[str, Any], plan: Plan, folder: P
     return Trial(
         number=number,
         candidate=config["candidate"],
-        configuration=configuration_of(plan, config["candidate"], config["parameters"], number),
+        configuration=plan.configuration(config["candidate"], config["parameters"], number),
         score=metrics[SCORE],
         metrics=metrics["values"],
         seconds=metrics["seconds"],

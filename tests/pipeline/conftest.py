@@ -18,9 +18,8 @@ from aimass.pipeline import run
 from aimass.pipeline.run import RunResult, run_recipe
 from aimass.training.evaluation import METRICS, find_metric
 from aimass.training.fitting import out_of_fold
+from aimass.training.plan import Plan, Progress, TrainingRows, Trial
 from aimass.training.search import RoundRobinSearch
-from aimass.training.telling import Progress
-from aimass.training.tuner import Plan, TrainingRows, Trial, configuration_of
 
 RECIPE = """\
 recipe: plants
@@ -46,7 +45,7 @@ def run_trials_here(plan: Plan, data: TrainingRows, folder: Path, progress: Prog
     for number in range(plan.trials or 0):
         config = search.suggest(str(number))
         assert isinstance(config, dict)
-        configuration = configuration_of(plan, config["candidate"], config["parameters"], number)
+        configuration = plan.configuration(config["candidate"], config["parameters"], number)
         predictions = out_of_fold(configuration, data.rows, data.labels, data.folds)
         metrics = {name: metric.value(data.labels, predictions) for name, metric in METRICS.items()}
         score = find_metric(plan.metric).score(data.labels, predictions)

@@ -1,5 +1,7 @@
 """Recipes: the shipped ones load; whatever is wrong is refused with its line and field."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,13 @@ def test_fewer_trials_than_candidates_are_refused() -> None:
     )
     with pytest.raises(DocumentError, match="1 trials for 2 candidates"):
         load_recipe(Document(two, "recipe.yaml"))
+
+
+@pytest.mark.parametrize("module", ["recipe", "terminal", "progress"])
+def test_checking_and_showing_load_no_ray(module: str) -> None:
+    """The console checks recipes and the command line shows reports; neither waits for Ray or plots."""
+    code = f"import sys, aimass.pipeline.{module}; print({{'ray', 'matplotlib', 'optuna'}} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=DEPLOYMENTS.parent
+    )
+    assert done.stdout.strip() == "set()"

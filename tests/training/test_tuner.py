@@ -11,9 +11,9 @@ from aimass.data.sources import load_bundled
 from aimass.data.split import folds
 from aimass.training.evaluation import METRICS
 from aimass.training.fitting import out_of_fold
-from aimass.training.search import Sampling
+from aimass.training.plan import Candidate, Plan, Sampling, TrainingRows, Trial
 from aimass.training.space import Choice, Fixed, Range
-from aimass.training.tuner import Candidate, Plan, TrainingRows, Trial, run_trials
+from aimass.training.tuner import run_trials
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
