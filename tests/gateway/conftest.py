@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gateway_kit import Gateway, connect, real_plan
 
 from aimass.serving.loader import LoadedPlan
+from aimass.testing.gateway import Gateway, connect, real_plan
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gateway_kit import INFER, ROWS, Gateway, StubPlan, body, connect, key, scores
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from aimass.core.errors import Limited
 from aimass.gateway.admission import Key
 from aimass.gateway.state import GatewayState
 from aimass.serving.loader import LoadedPlan
+from aimass.testing.gateway import INFER, ROWS, Gateway, StubPlan, body, connect, key, scores
 
 
 def _bearer(secret: str) -> dict[str, str]:

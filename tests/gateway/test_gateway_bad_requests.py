@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from gateway_kit import INFER, ROWS, Gateway, body, connect, scores
+
+from aimass.testing.gateway import INFER, ROWS, Gateway, body, connect, scores
 
 
 @dataclass

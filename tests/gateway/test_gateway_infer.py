@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from gateway_kit import INFER, ROWS, SIGNATURE, Gateway, StubPlan, body, connect, scores
 
 from aimass.core.batch import Batch
+from aimass.testing.gateway import INFER, ROWS, SIGNATURE, Gateway, StubPlan, body, connect, scores
 
 
 def _outputs(answer: httpx.Response) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from gateway_kit import INFER, ROWS, Gateway, body, connect
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,6 +10,7 @@ from aimass.gateway.fleet import SILENT_S, Fleet
 from aimass.gateway.metrics import ROWS as ROW_BOUNDS
 from aimass.gateway.metrics import SECONDS, Metrics, Snapshot, merge, render
 from aimass.gateway.state import ReplicaReport
+from aimass.testing.gateway import INFER, ROWS, Gateway, body, connect
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

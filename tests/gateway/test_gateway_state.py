@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from gateway_kit import SIGNATURE, Gateway, StubPlan, body, connect, key, layout, service
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from aimass.gateway.routes import Table, build_table
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
 from aimass.serving.layout import Layout
 from aimass.serving.loader import LoadedPlan
+from aimass.testing.gateway import SIGNATURE, Gateway, StubPlan, body, connect, key, layout, service
 
 names = st.text("abc-9", min_size=1, max_size=8)
 numbers = st.integers(1, 9)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gateway_kit import BEARER, INFER, Gateway, body, connect, open_door, trusting
 
 from aimass.gateway.door import Door
 from aimass.serving.loader import LoadedPlan
+from aimass.testing.gateway import BEARER, INFER, Gateway, body, connect, open_door, trusting
 
 WAYS = ["direct", "asgi"]
 CONTENT = json.dumps(body()).encode()
