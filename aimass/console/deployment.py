@@ -1,5 +1,6 @@
 """The console as a Serve application: one replica with a door of its own."""
 
+import asyncio
 from typing import Any
 
 from ray import serve
@@ -7,6 +8,7 @@ from ray.serve.schema import LoggingConfig
 
 from aimass.console.app import console_asgi
 from aimass.control.context import Context
+from aimass.control.deploy import abandon
 from aimass.control.jobs import RayJobs
 from aimass.control.pushing import ReconcilerPusher
 from aimass.core.clock import SystemClock
@@ -34,6 +36,7 @@ class Console:
             pusher=ReconcilerPusher(),
             jobs=RayJobs(settings.home),
         )
+        await asyncio.to_thread(abandon, context)
         tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         self._door = Door(console_asgi(context), settings.host, settings.control_port, tls)
         await self._door.open()

@@ -90,6 +90,20 @@ def undeploy(context: Context, service: str) -> Undeployed:
         return Undeployed(service, True, f"{service} takes no calls any more; deploying it again brings it back")
 
 
+def abandon(context: Context) -> list[str]:
+    """Give up deploys that nobody waits for any more, because the process that did has died; their names."""
+    with context.database.session() as session:
+        names = []
+        for service, now in standings(session).items():
+            if now.candidate is not None:
+                row = session.get_one(RevisionRow, (service, now.candidate))
+                row.error = "the control API was stopped while this was being deployed"
+                names.append(f"{service}/{row.number}")
+        if names:
+            state_number.bump(session)
+    return names
+
+
 def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
     """The answer when the current revision is this very document already."""
     service = drafted.spec.service

@@ -119,7 +119,7 @@ def _live_refs(session: Session) -> set[str]:
     """References that revisions hold which replicas keep loaded."""
     live = set()
     for name, standing in standings(session).items():
-        for number in standing.kept if standing.is_deployed else ():
+        for number in standing.kept:
             row = session.get_one(RevisionRow, (name, number))
             live |= {node["ref"] for node in row.document["nodes"] if node.get("ref")}
     return live

@@ -1,5 +1,6 @@
 """How a stored change reaches the replicas: the protocol, and the one that goes through the reconciler."""
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ NAMESPACE = "aimass"
 PUSH_S = 2.0  # a replica that is slower than this to acknowledge is named, and pulls the state by itself
 PATIENCE_S = 15.0  # the reconciler, when it dies, is back within some seconds
 MARGIN_S = 5.0  # what a call to the reconciler may take beside the wait that it was asked for
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class ReconcilerPusher:
             try:
                 actor = ray.get_actor(RECONCILER, NAMESPACE)
                 return ray.get(getattr(actor, method).remote(*arguments), timeout=timeout_s + MARGIN_S)
-            except (RayError, ValueError):  # ValueError: no such actor
+            except (RayError, ValueError) as error:  # ValueError: no such actor
                 if time.monotonic() >= until:
+                    _log.warning("the reconciler did not answer %s: %s", method, error)
                     return None
                 time.sleep(0.2)

@@ -97,7 +97,6 @@ def start(settings: Settings) -> None:
         num_cpus=CPUS,
         max_restarts=-1,
         max_concurrency=THREADS,
-        runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
     )
     ray.get(actor.remote(settings).ping.remote())
 
