@@ -16,7 +16,7 @@ from aimass.core.clock import SystemClock
 from aimass.core.settings import Settings
 from aimass.gateway.app import GatewayApp
 from aimass.gateway.balance import Balancer, Load
-from aimass.gateway.door import Door
+from aimass.gateway.door import Door, keep_to_own_address
 from aimass.gateway.infer import Parts
 from aimass.gateway.loading import Loading, Name
 from aimass.gateway.metrics import Metrics, Snapshot
@@ -44,6 +44,7 @@ class Gateway:
     """The deployment's class. Serve awaits ``__init__`` before the first health check and ``__del__`` at the end."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        keep_to_own_address()
         home, clock = settings.home, SystemClock()
         context = serve.get_replica_context()
         self._name = f"gateway-{context.replica_id.unique_id}"
@@ -63,8 +64,8 @@ class Gateway:
         self._used: dict[str, int] = {}
         self._synced_at = clock.monotonic()
         self._clock = clock
-        await self._first_state()
         self._door: Door | None = None
+        await self._first_state()
         if settings.ingress == "own":
             tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
             self._door = Door(self.gateway, settings.host, settings.port, tls, direct_protocol(self.gateway))
@@ -145,10 +146,13 @@ class Gateway:
         return {key.id: (key.used - self._used.get(key.id, 0)) / elapsed for key in self.gateway.keys.all()}
 
     async def _first_state(self) -> None:
+        report = self._report()
         try:
-            self._take(await self._ask(self._report()))
+            answer = await self._ask(report)
         except Exception as error:  # noqa: BLE001 - the reconciler may be away; its last state lies on disk
             _log.warning("the reconciler did not answer: %s", error)
+        else:
+            self._take(answer)
         path = self._settings.home.state_file
         if self._state.number == 0 and path.exists():
             self._apply(GatewayState.loads(path.read_bytes()))
@@ -164,9 +168,11 @@ class Gateway:
             self._used = {key.id: key.used for key in self.gateway.keys.all()}
             self._synced_at = now
             try:
-                self._take(await self._ask(report))
+                answer = await self._ask(report)
             except Exception as error:  # noqa: BLE001 - go on with what is here, and ask again
                 _log.debug("the reconciler did not answer: %s", error)
+            else:
+                self._take(answer)
             await self._tidy()
 
     async def _ask(self, report: ReplicaReport) -> SyncAnswer:
