@@ -15,7 +15,7 @@ from aimass.core.clock import SystemClock
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
 from aimass.gateway.deployment import FAST_SERVE
-from aimass.gateway.door import Door
+from aimass.gateway.door import Door, keep_to_own_address
 from aimass.storage.local import LocalStore
 
 DEPLOYMENT = "Console"
@@ -27,6 +27,7 @@ class Console:
     """The deployment's class. Serve awaits ``__init__`` before the first health check and ``__del__`` at the end."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        keep_to_own_address()
         self._database = open_database(settings.database_url)
         context = Context(
             settings=settings,

@@ -23,8 +23,8 @@ def keep_to_own_address() -> None:
     It would listen on every interface; it is to listen on the node's own address, which is loopback on one machine.
     Call it in a replica's ``__init__``: Serve opens the port after that.
     """
-    import ray.serve._private.replica as replica
     import ray.util
+    from ray.serve._private import replica
 
     original = replica.add_port_to_grpc_server
     own = ray.util.get_node_ip_address()

@@ -159,6 +159,48 @@ def other_ports() -> dict[str, str]:
     return {"AIMASS_PORT": str(first), "AIMASS_CONTROL_PORT": str(second)}
 
 
+FOREIGN = """
+import ray
+ray.init(address="local", num_cpus=1, include_dashboard=True, log_to_driver=False, logging_level="error")
+print("up", flush=True)
+input()
+print(ray.is_initialized() and ray.get(ray.remote(lambda: 42).remote()), flush=True)
+"""
+
+TINY_RECIPE = """
+recipe: tiny
+data: {source: iris}
+input: x
+candidates: {linear: {trainer: logistic_regression, space: {C: {from: 0.1, to: 1.0}}}}
+score: accuracy
+budget: {trials: 1}
+seed: 1
+"""
+
+
+def test_beside_a_foreign_ray_ours_keeps_to_itself(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FOREIGN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment(tmp_path),
+    ) as foreign:
+        assert foreign.stdout
+        assert foreign.stdin
+        assert foreign.stdout.readline() == "up\n"
+        with running(tmp_path / "home") as platform:
+            assert "Another Ray runs on this machine" in platform.output()
+            with platform.control() as control:
+                run_id = control.train(TINY_RECIPE)["id"]
+                eventually(lambda: control.run(run_id)["status"] not in ("queued", "running"), 120)
+                assert control.run(run_id)["status"] == "succeeded", "\n".join(control.run_logs(run_id))
+            assert platform.stop() == 0
+        foreign.stdin.write("\n")
+        foreign.stdin.flush()
+        assert foreign.stdout.readline() == "42\n"
+
+
 def test_down_from_another_terminal(tmp_path: Path) -> None:
     platform = start(tmp_path / "home")
     below = descendants(platform.process.pid)

@@ -53,6 +53,7 @@ def start(folder: Path, log: Path) -> RayHead:
     """Starts a new Ray whose driver is this process. What Ray has to say goes to ``log``, not to the terminal."""
     import ray  # after prepare_environment, which it reads when imported
     import ray._private.parameter
+    import ray._private.utils
     import ray._private.worker
 
     # ray.init has no argument for the agent's port, whose fixed default collides with any other Ray's on the machine;
@@ -82,6 +83,8 @@ def start(folder: Path, log: Path) -> RayHead:
         if kind in ("gcs_server", "raylet")
         for item in items
     ]
+    # Without this file a job's supervisor joins whichever Ray it finds on the machine first.
+    ray._private.utils.write_ray_address(context.address_info["address"], str(folder))
     return RayHead(context.address_info["address"], context.address_info["webui_url"], tuple(vital))
 
 
