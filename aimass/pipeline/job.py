@@ -1,11 +1,13 @@
 """A run as a Ray job: what ``aimass run recipe.yaml`` does, submitted by the platform or by hand."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -40,7 +42,7 @@ def main(recipe_path: Path, run_id: str | None, settings: Settings) -> int:
     ``run_id`` names a queued run; without one a run is added. Uses the Ray of the job around it, else the one at
     ``RAY_ADDRESS``, else starts one for this run alone.
     """
-    clock, console = SystemClock(), Console(width=None if sys.stdout.isatty() else 132)
+    clock, console = SystemClock(), Console(width=None if sys.stdout.isatty() else 144)
     database = open_database(settings.database_url)
     try:
         migrate(database)
@@ -64,27 +66,39 @@ class _Job:
         """Run to the end, whatever it is; the run's row says which."""
         document = Document.read(recipe_path)
         self.run_id = self._take(run_id) if run_id else self._add(document)
+        stop = Stop(lambda: self._end("cancelled", "stopped by a signal"))
         with ExitStack() as stack:  # unwound after the row is written: Ray takes seconds to let go
-            stack.enter_context(_stoppable())
+            stack.enter_context(stop.heeded())
             try:
                 progress = self._open_folder(recipe_path)
                 load_recipe(document)  # refused before Ray is asked for anything
                 stack.enter_context(_ray())
-                stack.enter_context(_stoppable())  # Ray has put its own handler in place
-                result = run_recipe(document, self.settings, self.run_id, progress, self.clock)
+                stack.enter_context(stop.heeded())  # Ray has put its own handler in place
+
+                def tell(event: dict[str, Any]) -> None:
+                    stop.check()
+                    progress(event)
+
+                result = run_recipe(document, self.settings, self.run_id, tell, self.clock)
                 self._tell(result, progress)
                 return SUCCEEDED
-            except AimassError as error:
-                self._end("failed", str(error))
-                _complain(self.console, error)
-                return FAILED
-            except (Stopped, SystemExit):
-                self._end("cancelled", "stopped by a signal")
-                self.console.print("cancelled; nothing was registered")
-                return CANCELLED
-            except BaseException as error:
-                self._end("failed", f"{type(error).__name__}: {error}")
-                raise
+            except BaseException as error:  # noqa: BLE001  raised again there unless its reason is known
+                return self._give_up(error, stop)
+
+    def _give_up(self, error: BaseException, stop: "Stop") -> int:
+        """Write down why; a bug comes through. After a signal Ray raises errors of its own: the signal is why."""
+        if isinstance(error, SystemExit):
+            stop.arrive()
+        if stop.arrived:
+            stop.wait()
+            self.console.print("cancelled; nothing was registered")
+            return CANCELLED
+        if isinstance(error, AimassError):
+            self._end("failed", str(error))
+            _complain(self.console, error)
+            return FAILED
+        self._end("failed", f"{type(error).__name__}: {error}")
+        raise error
 
     def _open_folder(self, recipe_path: Path) -> ProgressLog:
         folder = self.settings.home.runs / self.run_id
@@ -110,7 +124,7 @@ class _Job:
                     recipe=str(name or "unnamed"),
                     recipe_text=document.text,
                     recipe_digest=hashlib.sha256(document.text.encode()).hexdigest(),
-                    job=os.environ.get("RAY_JOB_SUBMISSION_ID"),
+                    job=_submission_id(),
                     status="running",
                     created_at=now,
                     started_at=now,
@@ -142,6 +156,13 @@ class _Job:
         progress({"kind": "ended", "text": f"done; the report is {path}"})
 
 
+def _submission_id() -> str | None:
+    """Ray's name for the job around this process; none where there is no job."""
+    told = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    name: str | None = told.get("metadata", {}).get("job_submission_id")
+    return name
+
+
 def _complain(console: Console, error: AimassError) -> None:
     console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
 
@@ -165,16 +186,43 @@ def _ray() -> Iterator[None]:
         ray.shutdown()
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM (which is how a Ray job is stopped) and SIGINT raise ``Stopped`` where the run stands."""
+class Stop:
+    """SIGTERM (which is how a Ray job is stopped) and SIGINT, raised as ``Stopped`` where the run stands.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(signal.Signals(number).name)
+    ``record`` is called at once and beside, because Ray kills a job three seconds later and Tune may take longer to
+    let go. Beside, because the run may be in the middle of a transaction: whichever commits first holds.
+    """
 
-    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def __init__(self, record: Callable[[], None]) -> None:
+        self._recorder = threading.Thread(target=record, daemon=True)
+        self.arrived = False
+
+    def arrive(self) -> None:
+        """The signal is here; only the first one is recorded."""
+        if not self.arrived:
+            self.arrived = True
+            self._recorder.start()
+
+    def wait(self) -> None:
+        """Until it is on record."""
+        self._recorder.join()
+
+    def check(self) -> None:
+        """Raise again what somebody on the way swallowed."""
+        if self.arrived:
+            raise Stopped
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """The signals are ours here, whoever had them before and has them again afterwards."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.arrive()
+            raise Stopped(signal.Signals(number).name)
+
+        before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

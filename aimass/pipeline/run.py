@@ -10,7 +10,7 @@ from typing import Any
 from aimass.core.batch import Array
 from aimass.core.clock import Clock, SystemClock
 from aimass.core.documents import Document
-from aimass.core.errors import Bug, NotFound
+from aimass.core.errors import Bug, Conflict, NotFound
 from aimass.core.ids import AccountId
 from aimass.core.settings import Settings
 from aimass.data.dataset import Dataset
@@ -72,6 +72,8 @@ def run_recipe(
             row = session.get(RunRow, run_id)
             if row is None:
                 raise NotFound(f"no run {run_id!r} in the database")
+            if row.status not in ("queued", "running"):
+                raise Conflict(f"run {run_id} was {row.status} meanwhile; nothing is registered")
             origin = Origin(run_id, AccountId(row.account), row.recipe_digest)
             refs = register_outcome(session, LocalStore(settings.home.artifacts), shop, outcome, origin, clock)
             report |= {"versions": refs, "seconds": round(time.monotonic() - started, 1)}

@@ -1,5 +1,6 @@
 """The job around a run: its row tells what happened, whatever happened."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from aimass.database.tables import RunRow
-from aimass.pipeline import job
+from aimass.database.tables import RunRow, VersionRow
+from aimass.pipeline import job, run
 from aimass.pipeline.job import CANCELLED, FAILED, SUCCEEDED, main
-from tests.pipeline.conftest import RECIPE, Finished, Place
+from tests.pipeline.conftest import RECIPE, Finished, Place, run_trials_here
 
 
 @contextmanager
@@ -83,8 +84,8 @@ def test_a_signal_cancels(place: Place, recipe: Path, monkeypatch: pytest.Monkey
     def stopped(*args: Any) -> None:
         try:
             os.kill(os.getpid(), number)
-        except Exception:  # noqa: BLE001  as careless code in between may do
-            return
+        except BaseException as error:  # as Ray's compiled code does
+            raise SystemError("returned a result with an exception set") from error
 
     monkeypatch.setattr(job, "run_recipe", stopped)
     before = signal.getsignal(number)
@@ -116,3 +117,18 @@ def test_by_hand_through_ray(place: Place, recipe: Path, finished: Finished, mon
     assert row.report is not None
     for part in ("contestants", "selection", "confusion", "versions"):
         assert row.report[part] == finished.result.report[part]
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_a_signal_that_was_swallowed_is_heeded_before_registering(
+    place: Place, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(*args: Any) -> list[Any]:
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return run_trials_here(*args)
+
+    monkeypatch.setattr(run, "run_trials", careless)
+    assert main(recipe, "run-1", place.settings) == CANCELLED
+    with place.database.reading() as session:
+        assert session.scalars(select(VersionRow)).all() == []

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from aimass.core.batch import Array
 from aimass.core.documents import Document
-from aimass.core.errors import Invalid, NotFound
+from aimass.core.errors import Conflict, Invalid, NotFound
 from aimass.data.sources import load_bundled
 from aimass.data.split import split
 from aimass.database.tables import AliasMoveRow, DatasetRow, RunRow, VersionRow
@@ -168,3 +168,16 @@ def test_data_that_does_not_fit_the_recipe_is_refused(place: Place, tmp_path: Pa
 def test_an_unknown_run_is_refused(place: Place) -> None:
     with pytest.raises(NotFound, match="run-9"):
         run_recipe(Document(RECIPE, "recipe.yaml"), place.settings, "run-9", lambda event: None)
+
+
+@pytest.mark.usefixtures("trials_here")
+def test_a_run_that_was_cancelled_meanwhile_registers_nothing(place: Place) -> None:
+    def cancel(event: dict[str, Any]) -> None:
+        if event.get("text") == "registering":
+            with place.database.session() as session:
+                session.get_one(RunRow, "run-1").status = "cancelled"
+
+    with pytest.raises(Conflict, match="cancelled meanwhile"):
+        run_recipe(Document(RECIPE, "recipe.yaml"), place.settings, place.run_id, cancel)
+    with place.database.reading() as session:
+        assert session.scalars(select(VersionRow)).all() == []
