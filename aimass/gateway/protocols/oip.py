@@ -1,5 +1,6 @@
 """The Open Inference Protocol, version 2: a request body into a batch, and outputs into an answer body."""
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from aimass.core.signature import Signature, TensorSpec
 from aimass.gateway.protocols.tensors import TensorReader, TensorWriter
 
 Wanted = tuple[tuple[TensorWriter, bool], ...]  # outputs to answer with, and whether each leaves as raw bytes
+
+SMALL_BYTES = 4096  # up to here orjson is as fast as simdjson, and touches half as much code
 
 _PARSER: Any = simdjson.Parser()  # of the one event loop; its documents never outlive a call of `_read_fast`
 
@@ -46,8 +49,8 @@ class RequestReader:
         """A JSON body."""
         if self._can_be_fast:
             try:
-                request = self._read_fast(body)
-            except (ValueError, TypeError, KeyError, RuntimeError):
+                request = self._read_small(body) if len(body) <= SMALL_BYTES else self._read_fast(body)
+            except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, struct.error):
                 request = None  # whatever is wrong, or only unusual, the strict reading says it
             if request is not None:
                 return request
@@ -61,6 +64,27 @@ class RequestReader:
                 field="inference-header-content-length",
             )
         return self._read_strictly(_load(body[:header_bytes]), memoryview(body)[header_bytes:])
+
+    def _read_small(self, body: bytes) -> InferRequest | None:
+        if b"true" in body or b"false" in body:
+            return None
+        document = orjson.loads(body)
+        inputs = document["inputs"]
+        if len(inputs) != len(self._readers):
+            return None
+        batch: Batch = {}
+        rows = 0
+        for reader, item, known in zip(self._readers, inputs, self._names, strict=True):
+            shape = item["shape"]
+            if (item["name"], item["datatype"]) != known or len(item) != 4 or (rows and shape[0] != rows):
+                return None
+            array = reader.read_small(item["data"], shape)
+            if array is None:
+                return None
+            rows = shape[0]
+            batch[reader.name] = array
+        self._check_rows(rows)
+        return InferRequest(batch, rows, self._all) if len(document) == 1 else self._with_rest(batch, rows, document)
 
     def _read_fast(self, body: bytes) -> InferRequest | None:
         document = _PARSER.parse(body)
