@@ -1,12 +1,12 @@
 """A service document that is wrong is refused with line and field, and the next good one works."""
 
 import pytest
-from registered import VOTE, graph_from, lookup, one_model
 
 from aimass.core.documents import Document
 from aimass.core.errors import DocumentError, Invalid
 from aimass.graph.build import build_graph
 from aimass.graph.spec import load_service
+from tests.graph.registered import VOTE, graph_from, lookup, one_model
 
 NODE = "graph.nodes."
 

@@ -1,11 +1,10 @@
 """Good documents become the graphs they describe, ensembles expanded, in the one order."""
 
-from registered import VOTE, graph_from, one_model
-
 from aimass.core.documents import Document
 from aimass.graph.graph import Source
 from aimass.graph.revision import canonical, digest, graph_of
 from aimass.graph.spec import load_service
+from tests.graph.registered import VOTE, graph_from, one_model
 
 
 def test_aliases_are_pinned_and_nodes_stand_in_the_order_they_run() -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from served_models import CLASSIFIER, ONE, VOTE, Shelf, digits, fitted, graph_from, shelf
 
 from aimass.core.batch import Array, Batch
 from aimass.core.events import Trace
@@ -17,6 +16,7 @@ from aimass.graph.graph import Graph, ModelInfo
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout, compile_layout
 from aimass.serving.loader import LoadedPlan, load
+from tests.serving.served_models import CLASSIFIER, ONE, VOTE, Shelf, digits, fitted, graph_from, shelf
 
 MEMBERS = VOTE.replace(
     "probabilities: vote.probabilities}",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served_models import ONE, VOTE, Shelf, digits, graph_from, shelf
 
 from aimass.core.errors import AimassError, Invalid, NotFound, Unavailable
 from aimass.core.ids import Digest
@@ -15,6 +14,7 @@ from aimass.graph.graph import INPUT, Source
 from aimass.serving.combining import Combine
 from aimass.serving.layout import Layout, LayoutNode, compile_layout
 from aimass.serving.loader import LoadedPlan, load
+from tests.serving.served_models import ONE, VOTE, Shelf, digits, graph_from, shelf
 
 
 def layout_of(text: str, plan: str) -> Layout:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from served_models import ONE, VOTE, graph_from, shelf
 
 from aimass.core.errors import Invalid
 from aimass.graph.graph import Graph
 from aimass.serving.layout import Layout, compile_layout
 from aimass.serving.plans.merged import compile_merged, merge
+from tests.serving.served_models import ONE, VOTE, graph_from, shelf
 
 
 def test_one_graph_in_the_services_own_names() -> None:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from served_models import ONE, VOTE, FlatProfile, Shelf, graph_from, shelf
 
 from aimass.core.errors import Invalid
 from aimass.core.ids import Digest
@@ -11,6 +10,7 @@ from aimass.graph.graph import Graph
 from aimass.graph.spec import LimitsSpec, SloSpec
 from aimass.serving.placement import place
 from aimass.serving.planner import Costs, explain
+from tests.serving.served_models import ONE, VOTE, FlatProfile, Shelf, graph_from, shelf
 
 COSTS = Costs(
     door_p50_us=100,
