@@ -17,20 +17,6 @@ ACCEPTED_S = 0.05  # connections that the kernel has queued by then are taken
 FIRST_REQUEST_S = 1.0  # a connection that was just opened sends its request within that, or is closed
 
 
-def keep_to_own_address() -> None:
-    """Serve opens a port in each replica for calls between deployments, without any key, and unpickles what comes.
-
-    It would listen on every interface; it is to listen on the node's own address, which is loopback on one machine.
-    Call it in a replica's ``__init__``: Serve opens the port after that.
-    """
-    import ray.util
-    from ray.serve._private import replica
-
-    original = replica.add_port_to_grpc_server
-    own = ray.util.get_node_ip_address()
-    replica.add_port_to_grpc_server = lambda server, address: original(server, address.replace("[::]", own))
-
-
 class Door:
     """One listener. ``open`` before any traffic; ``close`` loses no request that was accepted."""
 

@@ -16,7 +16,7 @@ from aimass.core.clock import SystemClock
 from aimass.core.settings import Settings
 from aimass.gateway.app import GatewayApp
 from aimass.gateway.balance import Balancer, Load
-from aimass.gateway.door import Door, keep_to_own_address
+from aimass.gateway.door import Door
 from aimass.gateway.infer import Parts
 from aimass.gateway.loading import Loading, Name
 from aimass.gateway.metrics import Metrics, Snapshot
@@ -27,6 +27,7 @@ from aimass.monitoring.recorder import Recorder
 from aimass.registry.artifacts import checkout
 from aimass.serving.executor import Executor
 from aimass.serving.loader import load
+from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.local import LocalStore
 
 RECONCILER = "aimass-reconciler"
