@@ -12,7 +12,7 @@ from aimass.core.errors import AimassError, Bug, Timeout, TooLarge, Unavailable
 from aimass.core.events import Trace
 from aimass.core.settings import Settings
 from aimass.gateway.admission import Keys, require
-from aimass.gateway.infer import Call, Inference, Parts
+from aimass.gateway.infer import Call, Inference, Job, Parts
 from aimass.gateway.metrics import render
 from aimass.gateway.protocols.http import Head, Reply, as_ours, json_reply, keep_lifespan, refusal
 from aimass.gateway.protocols.oip import describe
@@ -25,6 +25,7 @@ EXTENSIONS = ["binary_tensor_data", "model_repository"]
 TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 
 Answer = Reply | Awaitable[Reply]
+Done = Callable[[Reply], None]
 Verb = Callable[[Call, Endpoint], Answer]
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class GatewayApp:
         self._inference = Inference(parts, settings.max_body_bytes)
         self._prefix = sha256(name.encode()).hexdigest()[:8] + f"{round(parts.clock.now() * 1e3):011x}"
         self._count = 0
+        self._round: list[tuple[Job, Done]] = []  # short calls of this round of the event loop
         self._keys = Keys({})
         self.table: Table = build_table(GatewayState(0), {}, parts.metrics, None)
         self.closes: Callable[[], bool] = lambda: False
@@ -97,10 +99,34 @@ class GatewayApp:
         reply = answer if isinstance(answer, Reply) else await answer
         await reply.send(send, self.closes())
 
-    def answer(self, scope: Any, body: bytes) -> Answer:
-        """The same for a request that is here as a whole."""
+    def submit(self, scope: Any, body: bytes, done: Done) -> Awaitable[Reply] | None:
+        """The same for a request that is here as a whole: ``done`` is called with the reply, now or at the end of this
+        round of the event loop, when the short calls that came in it run together; else what will be the reply."""
         call = self._begin(scope)
-        return self._finish(call, body) if isinstance(call, Call) else call
+        if isinstance(call, Reply):
+            done(call)
+            return None
+        try:
+            job = self._decode(call, body)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
+            done(self._refuse(call, error))
+            return None
+        if job is None or not self._inference.is_short(job):
+            answer = self._start(call, job)
+            if isinstance(answer, Reply):
+                done(answer)
+                return None
+            return answer
+        if not self._round:
+            asyncio.get_running_loop().call_soon(self._end_round)
+        self._round.append((job, done))
+        return None
+
+    def _end_round(self) -> None:
+        held, self._round = self._round, []
+        jobs = [job for job, _ in held]
+        for (job, done), answer in zip(held, self._inference.run_short(jobs), strict=True):
+            done(answer if isinstance(answer, Reply) else self._refuse(job.call, answer))
 
     def _begin(self, scope: Any) -> Call | Reply:
         """All that the head of a request can decide."""
@@ -159,17 +185,37 @@ class GatewayApp:
         return min(BODY_S, service.deadline_s) if service else BODY_S
 
     def _finish(self, call: Call, body: bytes) -> Answer:
+        """The answer to a request on its own."""
+        try:
+            job = self._decode(call, body)
+            if job is None or not self._inference.is_short(job):
+                return self._start(call, job)
+            answer = self._inference.run_short([job])[0]
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
+            return self._refuse(call, error)
+        return answer if isinstance(answer, Reply) else self._refuse(call, answer)
+
+    def _decode(self, call: Call, body: bytes) -> Job | None:
+        """The call as a job, if it is an inference. Errors pass through."""
         call.received = len(body)
         endpoint = call.endpoint
         assert endpoint is not None
+        if len(body) > self._settings.max_body_bytes:
+            raise _too_large(self._settings.max_body_bytes)
+        if endpoint.verb != "infer":
+            return None
+        service = endpoint.service
+        assert service is not None
+        return self._inference.prepare(call, endpoint.target or service.pick(call.request_id), body)
+
+    def _start(self, call: Call, job: Job | None) -> Answer:
+        """A call that is no inference, or a long one."""
+        if job is not None:
+            return self._later(call, self._inference.run_long(job))
+        endpoint = call.endpoint
+        assert endpoint is not None
         try:
-            if len(body) > self._settings.max_body_bytes:
-                raise _too_large(self._settings.max_body_bytes)
-            if endpoint.verb != "infer":
-                return self._verbs[endpoint.verb](call, endpoint)
-            service = endpoint.service
-            assert service is not None
-            answer = self._inference.run(call, endpoint.target or service.pick(call.request_id), body)
+            answer = self._verbs[endpoint.verb](call, endpoint)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
             return self._refuse(call, error)
         return answer if isinstance(answer, Reply) else self._later(call, answer)

@@ -1,11 +1,18 @@
-"""One call from its body to its answer: decode, run, encode, meter, count. Knows neither sockets nor paths."""
+"""Calls from their bodies to their answers: decode, run, encode, meter, count. Knows neither sockets nor paths.
 
-from collections.abc import Awaitable
+Short calls that arrive together run together: their rows are one batch, their usage events one write. Nobody waits
+for anybody: what came in one round of the event loop is what is there. A call of one row costs 5 µs in the runtime
+when it follows another of its kind and 30 when it does not (its code has left the caches by then), so this is worth
+more than anything else here.
+"""
+
 from dataclasses import dataclass
 
-from aimass.core.batch import Batch
+import numpy as np
+
+from aimass.core.batch import Batch, take
 from aimass.core.clock import Clock
-from aimass.core.errors import Invalid, Timeout
+from aimass.core.errors import AimassError, Invalid, Timeout
 from aimass.core.events import Trace
 from aimass.gateway.admission import Key
 from aimass.gateway.metrics import Metrics
@@ -19,6 +26,7 @@ from aimass.serving.executor import Executor
 
 Headers = dict[bytes, bytes]
 HEADER_LENGTH = b"inference-header-content-length"
+TOGETHER_ROWS = 256  # rows that run as one: 64 kB of 64 features, well inside a core's cache
 
 
 class Call:
@@ -36,6 +44,47 @@ class Call:
         self.received = 0  # bytes of the body, as they came
 
 
+class Job:
+    """A call that was decoded: what it asks of which revision, and what became of it. Times: monotonic seconds."""
+
+    __slots__ = (
+        "arrived",
+        "body",
+        "call",
+        "deadline",
+        "decoded",
+        "error",
+        "extra",
+        "head",
+        "nodes",
+        "outputs",
+        "queue_s",
+        "ran",
+        "request",
+        "share",
+        "target",
+        "total_s",
+    )
+
+    def __init__(self, call: Call, target: Target, request: InferRequest, arrived: float, decoded: float) -> None:
+        self.call = call
+        self.target = target
+        self.request = request
+        self.arrived = arrived
+        self.decoded = decoded
+        self.deadline = float("inf")
+        self.queue_s = 0.0
+        self.share = 1.0  # of the run that it was part of
+        self.nodes: dict[str, float] | None = None
+        self.outputs: Batch = {}
+        self.ran = decoded
+        self.head = target.json_head
+        self.extra: tuple[Header, ...] = ()
+        self.body = b""
+        self.total_s = 0.0
+        self.error: Exception | None = None
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a gateway replica works with."""
@@ -48,7 +97,7 @@ class Parts:
 
 
 class Inference:
-    """Runs calls. Errors pass through; the caller of ``run`` answers them."""
+    """Runs calls."""
 
     def __init__(self, parts: Parts, max_body_bytes: int) -> None:
         self._now = parts.clock.monotonic
@@ -58,10 +107,9 @@ class Inference:
         self._executor = parts.executor
         self._max_body_bytes = max_body_bytes
 
-    def run(self, call: Call, target: Target, body: bytes) -> Reply | Awaitable[Reply]:
-        """The answer; at once where the plan is short enough for the event loop."""
-        now = self._now
-        arrived = now()
+    def prepare(self, call: Call, target: Target, body: bytes) -> Job:
+        """The call decoded and checked. Errors pass through."""
+        arrived = self._now()
         call.target = target
         headers = call.headers
         if b"content-encoding" in headers:
@@ -70,88 +118,160 @@ class Inference:
             request = target.reader.read_binary(body, _whole_number(headers, HEADER_LENGTH))
         else:
             request = target.reader.read(body)
-        deadline = self._deadline(call, target, request)
-        decoded = now()
-        if decoded >= deadline:
-            raise _late(target, "before it could run")
-        if request.rows > target.plan.inline_rows:
-            return self._run_long(call, target, request, deadline, (arrived, decoded))
-        if target.traced:
-            trace = Trace(call.request_id)
-            outputs = target.plan.run(request.batch, trace)
-            return self._answer(call, request, outputs, deadline, (arrived, decoded, 0.0, now(), trace.node_s))
-        outputs = target.plan.run(request.batch)
-        return self._answer(call, request, outputs, deadline, (arrived, decoded, 0.0, now(), None))
-
-    async def _run_long(
-        self, call: Call, target: Target, request: InferRequest, deadline: float, times: tuple[float, float]
-    ) -> Reply:
-        trace = Trace(call.request_id)
-        series = target.series
-        series.in_flight += 1
-        try:
-            limit = None if deadline == float("inf") else deadline
-            outputs = await self._executor.submit(target.slot, target.plan, request.batch, request.rows, limit, trace)
-        finally:
-            series.in_flight -= 1
-        stages = (*times, trace.queue_s, self._now(), trace.node_s or None)
-        return self._answer(call, request, outputs, deadline, stages)
-
-    def _answer(
-        self,
-        call: Call,
-        request: InferRequest,
-        outputs: Batch,
-        deadline: float,
-        stages: tuple[float, float, float, float, dict[str, float] | None],
-    ) -> Reply:
-        """Encode, then write the usage event down: what leaves after that has been metered."""
-        arrived, decoded, queued, ran, nodes = stages
-        target, key = call.target, call.key
-        assert target is not None and key is not None
-        if ran >= deadline:
-            raise _late(target, "after it had run")
-        body, header_bytes = target.answers.write(outputs, request.wanted, request.id)
-        head = target.json_head
-        extra: tuple[Header, ...] = ()
-        if header_bytes:
-            head, extra = target.binary_head, ((HEADER_LENGTH, b"%d" % header_bytes),)
-        accepted = call.headers.get(b"accept-encoding")
-        if accepted is not None and len(body) >= MIN_DEFLATED_BYTES:
-            body, extra = _deflated(body, accepted, extra)
-        ended = self._now()
-        total = ended - call.started
-        run_us = round((ran - decoded - queued) * 1e6)
-        if nodes is None:
-            node_us = f'{{"{target.plan.plan}":{run_us}}}'
-        else:
-            node_us = "{" + ",".join(f'"{name}":{seconds * 1e6:.0f}' for name, seconds in nodes.items()) + "}"
-        journal = self._journal
-        journal.seq += 1
-        numbers = (journal.seq, self._time(), request.rows, call.received, len(body), round(total * 1e6))
-        encoder = target.encoders.get(key.id) or target.encoder(key.id, key.account)
-        journal.append(encoder.encode(numbers, call.request_id, request.id, node_us))
-        target.series.answer(total, request.rows)
-        if self._recorder.wants(ended):
-            trace = _trace(call, target, request, key)
-            trace.decode_s, trace.queue_s = decoded - arrived, queued
-            trace.run_s, trace.encode_s, trace.total_s = ran - decoded - queued, ended - ran, total
-            trace.bytes_out = len(body)
-            trace.node_s = nodes or {}
-            self._recorder.record(trace)
-        return Reply(head, body, call.request_id, extra)
-
-    def _deadline(self, call: Call, target: Target, request: InferRequest) -> float:
-        """Monotonic seconds: the earliest of the service's limit, the caller's header and OIP's timeout."""
+        job = Job(call, target, request, arrived, self._now())
         allowed = target.deadline_s
         if request.timeout_us:
             allowed = min(allowed, request.timeout_us / 1e6)
-        if b"x-aimass-deadline-ms" in call.headers:
-            allowed = min(allowed, _whole_number(call.headers, b"x-aimass-deadline-ms") / 1e3)
-        return call.started + allowed
+        if b"x-aimass-deadline-ms" in headers:
+            allowed = min(allowed, _whole_number(headers, b"x-aimass-deadline-ms") / 1e3)
+        job.deadline = call.started + allowed
+        if job.decoded >= job.deadline:
+            raise _late(target, "before it could run")
+        return job
+
+    @staticmethod
+    def is_short(job: Job) -> bool:
+        """Whether it may run on the event loop."""
+        return job.request.rows <= job.target.plan.inline_rows
+
+    def run_short(self, jobs: list[Job]) -> list[Reply | Exception]:
+        """The answers, or why there is none, in the same order. Calls to the same revision run together."""
+        if len(jobs) == 1:
+            self._run_together(jobs)
+            return self._conclude(jobs)
+        groups: dict[Target, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(job.target, []).append(job)
+        for target, group in groups.items():
+            for batch in _cut(group, min(TOGETHER_ROWS, target.plan.inline_rows)):
+                self._run_together(batch)
+        return self._conclude(jobs)
+
+    async def run_long(self, job: Job) -> Reply:
+        """The answer of a call that must not hold up the event loop. Errors pass through."""
+        trace = Trace(job.call.request_id)
+        target, request = job.target, job.request
+        limit = None if job.deadline == float("inf") else job.deadline
+        target.series.in_flight += 1
+        try:
+            job.outputs = await self._executor.submit(
+                target.slot, target.plan, request.batch, request.rows, limit, trace
+            )
+        finally:
+            target.series.in_flight -= 1
+        job.ran, job.queue_s, job.nodes = self._now(), trace.queue_s, trace.node_s or None
+        answer = self._conclude([job])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _run_together(self, jobs: list[Job]) -> None:
+        target = jobs[0].target
+        began = self._now()
+        trace = Trace("") if target.traced else None
+        try:
+            if len(jobs) == 1:
+                jobs[0].outputs = target.plan.run(jobs[0].request.batch, trace)
+            else:
+                _share_out(jobs, target.plan.run(_below_each_other(jobs), trace))
+        except Exception as error:  # noqa: BLE001 - one caller's rows must not fail another's
+            if len(jobs) == 1:
+                jobs[0].error = error
+                return
+            for job in jobs:
+                self._run_together([job])
+            return
+        ran = self._now()
+        for job in jobs:
+            job.queue_s, job.ran = began - job.decoded, ran
+            if trace is not None:
+                job.nodes = trace.node_s
+
+    def _conclude(self, jobs: list[Job]) -> list[Reply | Exception]:
+        """Encode, then write all usage events down at once: what leaves after that has been metered."""
+        events = []
+        for job in jobs:
+            if job.error is None:
+                try:
+                    events.append(self._encode(job))
+                except Exception as error:  # noqa: BLE001 - one caller's answer must not fail another's
+                    job.error = error
+        if events:
+            try:
+                self._journal.append(b"".join(events))
+            except AimassError as error:
+                for job in jobs:
+                    job.error = job.error or error
+        return [self._reply(job) if job.error is None else job.error for job in jobs]
+
+    def _encode(self, job: Job) -> bytes:
+        """Set the answer's body; give its usage event."""
+        call, target, request = job.call, job.target, job.request
+        if job.ran >= job.deadline:
+            raise _late(target, "after it had run")
+        body, header_bytes = target.answers.write(job.outputs, request.wanted, request.id)
+        if header_bytes:
+            job.head, job.extra = target.binary_head, ((HEADER_LENGTH, b"%d" % header_bytes),)
+        accepted = call.headers.get(b"accept-encoding")
+        if accepted is not None and len(body) >= MIN_DEFLATED_BYTES:
+            body, job.extra = _deflated(body, accepted, job.extra)
+        job.body = body
+        job.total_s = self._now() - call.started
+        key, journal = call.key, self._journal
+        assert key is not None
+        journal.seq += 1
+        numbers = (journal.seq, self._time(), request.rows, call.received, len(body), round(job.total_s * 1e6))
+        encoder = target.encoders.get(key.id) or target.encoder(key.id, key.account)
+        return encoder.encode(numbers, call.request_id, request.id, _node_us(job))
+
+    def _reply(self, job: Job) -> Reply:
+        call, target = job.call, job.target
+        target.series.answer(job.total_s, job.request.rows)
+        if self._recorder.wants(call.started + job.total_s):
+            self._recorder.record(_trace(job))
+        return Reply(job.head, job.body, call.request_id, job.extra)
 
 
-def _trace(call: Call, target: Target, request: InferRequest, key: Key) -> Trace:
+def _cut(jobs: list[Job], rows: int) -> list[list[Job]]:
+    """In pieces of at most so many rows, or of one call."""
+    pieces: list[list[Job]] = []
+    left = 0
+    for job in jobs:
+        if job.request.rows > left or not pieces:
+            pieces.append([])
+            left = rows
+        pieces[-1].append(job)
+        left -= job.request.rows
+    return pieces
+
+
+def _below_each_other(jobs: list[Job]) -> Batch:
+    batches = [job.request.batch for job in jobs]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def _share_out(jobs: list[Job], outputs: Batch) -> None:
+    total = sum(job.request.rows for job in jobs)
+    at = 0
+    for job in jobs:
+        rows = job.request.rows
+        job.outputs = take(outputs, at, at + rows)
+        job.share = rows / total
+        at += rows
+
+
+def _node_us(job: Job) -> str:
+    """The run's µs by node as JSON; of a run together, this call's part by its rows."""
+    if job.nodes is None:
+        run_s = job.ran - job.decoded - job.queue_s
+        return f'{{"{job.target.plan.plan}":{run_s * job.share * 1e6:.0f}}}'
+    parts = [f'"{name}":{seconds * job.share * 1e6:.0f}' for name, seconds in job.nodes.items()]
+    return "{" + ",".join(parts) + "}"
+
+
+def _trace(job: Job) -> Trace:
+    call, target, request, key = job.call, job.target, job.request, job.call.key
+    assert key is not None
     return Trace(
         request_id=call.request_id,
         client_id=request.id,
@@ -162,7 +282,14 @@ def _trace(call: Call, target: Target, request: InferRequest, key: Key) -> Trace
         plan=target.plan.plan,
         rows=request.rows,
         bytes_in=call.received,
+        bytes_out=len(job.body),
         status=200,
+        decode_s=job.decoded - job.arrived,
+        queue_s=job.queue_s,
+        run_s=job.ran - job.decoded - job.queue_s,
+        encode_s=call.started + job.total_s - job.ran,
+        total_s=job.total_s,
+        node_s=job.nodes or {},
     )
 
 
