@@ -1,8 +1,8 @@
 """A whole platform for tests: ``aimass up`` in a process of its own, in a home and on ports of its own."""
 
 import os
+import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aimass.client.control import Control
+from aimass.control.platform.ports import is_free
 from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile, read_platform_file
 
@@ -51,8 +52,8 @@ class RunningPlatform:
         return (self.home / "up.out").read_text()
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        """Signals ``aimass up`` and waits; its exit code."""
-        self.process.send_signal(number)
+        """Signals ``aimass up`` and its whole group, as a terminal does, and waits; its exit code."""
+        os.killpg(self.process.pid, number)
         return self.process.wait(STOP_S)
 
 
@@ -63,12 +64,13 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(item.getsockname()[1]) for item in sockets]
-    for item in sockets:
-        item.close()
-    return ports
+    """Ports that nobody listens on, below those that the kernel hands out to whoever asks for any, as Ray does."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        if port not in found and is_free("127.0.0.1", port):
+            found.append(port)
+    return found
 
 
 def start(home: Path, *words: str, **settings: object) -> RunningPlatform:

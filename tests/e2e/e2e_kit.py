@@ -100,12 +100,14 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
-def pid_of(platform: RunningPlatform, title: str) -> int:
-    """The one process of this platform whose title begins like this."""
-    for pid in descendants(platform.process.pid):
-        try:
-            if Path(f"/proc/{pid}/cmdline").read_text().startswith(title):
-                return pid
-        except OSError:
-            continue
-    raise AssertionError(f"no process {title!r} below {platform.process.pid}")
+def pids_of(platform: RunningPlatform, title: str) -> set[int]:
+    """The processes of this platform whose title begins like this."""
+    return {pid for pid in descendants(platform.process.pid) if command_of(pid).startswith(title)}
+
+
+def command_of(pid: int) -> str:
+    """The process's command line or title; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""

@@ -14,7 +14,16 @@ from aimass.client import Client
 from aimass.control.platform.processes import members
 from aimass.core.errors import AimassError
 from aimass.testing.running import RunningPlatform, clean_environment, running, start
-from tests.e2e.e2e_kit import aimass, deploy_scaling, descendants, eventually, factor_of, is_running, pid_of
+from tests.e2e.e2e_kit import (
+    aimass,
+    command_of,
+    deploy_scaling,
+    descendants,
+    eventually,
+    factor_of,
+    is_running,
+    pids_of,
+)
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -86,16 +95,17 @@ def test_a_killed_replica_comes_back_and_its_calls_are_metered(own: RunningPlatf
 
 
 def test_without_the_serve_controller_calls_go_on(own: RunningPlatform) -> None:
-    controller = pid_of(own, "ray::ServeController")
+    (controller,) = pids_of(own, "ray::ServeController")
     os.kill(controller, signal.SIGKILL)
     for _ in range(50):
         assert factor_of(own, "twice") == 2.0
-    eventually(lambda: pid_of(own, "ray::ServeController") != controller, 60)
+    eventually(lambda: bool(pids_of(own, "ray::ServeController") - {controller}), 60)
     assert factor_of(own, "twice") == 2.0
 
 
 def test_a_killed_reconciler_comes_back(own: RunningPlatform, tmp_path: Path) -> None:
-    os.kill(pid_of(own, "ray::Reconciler"), signal.SIGKILL)
+    (reconciler,) = pids_of(own, "ray::Reconciler")
+    os.kill(reconciler, signal.SIGKILL)
     assert factor_of(own, "twice") == 2.0
     assert deploy_scaling(own, tmp_path, "later", 7.0)["revision"] == 1
     assert factor_of(own, "later") == 7.0
@@ -216,19 +226,12 @@ def test_down_from_another_terminal(tmp_path: Path) -> None:
 def test_when_ray_dies_up_says_so_and_cleans_up(tmp_path: Path) -> None:
     platform = start(tmp_path / "home")
     folder = Path(platform.file.ray_dir)
-    (raylet,) = (pid for pid in descendants(platform.process.pid) if "raylet/raylet" in command(pid))
+    (raylet,) = (pid for pid in descendants(platform.process.pid) if "raylet/raylet" in command_of(pid))
     os.kill(raylet, signal.SIGKILL)
     assert platform.process.wait(60) == 1
     assert "Ray's raylet" in platform.output()
     assert members(folder) == []
     assert not folder.exists()
-
-
-def command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def test_the_doctor_of_a_stopped_home_is_content(tmp_path: Path) -> None:

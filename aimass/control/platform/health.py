@@ -1,5 +1,6 @@
 """Waiting until a door answers that it is healthy."""
 
+import http.client
 import ssl
 import time
 import urllib.error
@@ -35,5 +36,5 @@ def why_unhealthy(url: str, tls_cert: str = "") -> str:
     except urllib.error.HTTPError as error:
         with error:
             return f"it answered {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # the last: it speaks something else
         return str(getattr(error, "reason", error))

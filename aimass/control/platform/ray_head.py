@@ -8,6 +8,8 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,15 @@ from aimass.control.platform.processes import MARK
 from aimass.core.home import Home
 
 NAMESPACE = "aimass"
+VITAL = ("gcs_server", "raylet")
 
 
 @dataclass(frozen=True)
 class RayHead:
-    """Where this platform's Ray is, and the processes without which it is dead."""
+    """Where this platform's Ray is; both as host:port."""
 
     address: str
     dashboard: str
-    vital_pids: tuple[int, ...]
 
 
 def prepare_environment(home: Home, folder: Path) -> None:
@@ -52,15 +54,10 @@ def prepare_environment(home: Home, folder: Path) -> None:
 def start(folder: Path, log: Path) -> RayHead:
     """Starts a new Ray whose driver is this process. What Ray has to say goes to ``log``, not to the terminal."""
     import ray  # after prepare_environment, which it reads when imported
-    import ray._private.parameter
     import ray._private.utils
     import ray._private.worker
 
-    # ray.init has no argument for the agent's port, whose fixed default collides with any other Ray's on the machine;
-    # an agent without its port takes no jobs.
-    original = ray._private.parameter.RayParams
-    ray._private.parameter.RayParams = functools.partial(original, dashboard_agent_listen_port=0)
-    try:
+    with _as_we_need_it():
         context = ray.init(
             address="local",
             namespace=NAMESPACE,
@@ -72,20 +69,30 @@ def start(folder: Path, log: Path) -> RayHead:
             _node_ip_address="127.0.0.1",
             _temp_dir=str(folder),
         )
-    finally:
-        ray._private.parameter.RayParams = original
     log.parent.mkdir(parents=True, exist_ok=True)
     ray._private.worker.print_to_stdstream = functools.partial(_write_down, log)
-    node = ray._private.worker.global_worker.node
-    vital = [
-        item.process.pid
-        for kind, items in node.all_processes.items()
-        if kind in ("gcs_server", "raylet")
-        for item in items
-    ]
     # Without this file a job's supervisor joins whichever Ray it finds on the machine first.
     ray._private.utils.write_ray_address(context.address_info["address"], str(folder))
-    return RayHead(context.address_info["address"], context.address_info["webui_url"], tuple(vital))
+    return RayHead(context.address_info["address"], context.address_info["webui_url"])
+
+
+@contextmanager
+def _as_we_need_it() -> Iterator[None]:
+    """Two things that ``ray.init`` has no argument for.
+
+    The agent takes any free port: its fixed default collides with every other Ray on the machine, and an agent without
+    its port takes no jobs. Ray's processes get groups of their own: a signal to ours (a closed terminal, ``timeout``)
+    would end them before the platform can stop in order.
+    """
+    from ray._private import parameter, services
+
+    params, popen = parameter.RayParams, services.ConsolePopen
+    parameter.RayParams = functools.partial(params, dashboard_agent_listen_port=0)
+    services.ConsolePopen = functools.partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        parameter.RayParams, services.ConsolePopen = params, popen
 
 
 def _write_down(log: Path, data: dict[str, Any], ignore_prefix: bool = False) -> None:
@@ -98,6 +105,14 @@ def is_started() -> bool:
     """Whether Ray came all the way up. Asked before any other call, since most of Ray's calls would start a new one."""
     module = sys.modules.get("ray")
     return module is not None and hasattr(module, "is_initialized") and bool(module.is_initialized())
+
+
+def dead_part() -> str:
+    """The process without which Ray is dead and which has ended; empty while all of them run."""
+    import ray._private.worker
+
+    dead = dict(ray._private.worker.global_worker.node.dead_processes())
+    return next((f"{name} (pid {dead[name].pid})" for name in VITAL if name in dead), "")
 
 
 def stop() -> None:

@@ -1,5 +1,6 @@
 """``aimass up``: checks the machine, clears leftovers, starts Ray and the reconciler, waits, and stops it all again."""
 
+import logging
 import os
 import threading
 import time
@@ -13,7 +14,7 @@ from aimass.control.platform import leftovers, lock, machine, ports, ray_dir, ra
 from aimass.control.platform.checks import check_home, judge, refuse_if_bad
 from aimass.control.platform.doctor import foreign_rays
 from aimass.control.platform.health import wait_healthy
-from aimass.control.platform.processes import boot_id, end, inspect, is_alive, members
+from aimass.control.platform.processes import boot_id, end, inspect, members
 from aimass.core.errors import Unavailable
 from aimass.core.platform_file import PlatformFile
 from aimass.core.settings import Settings
@@ -26,20 +27,16 @@ SERVE_STOP_S = 20.0
 class Platform:
     """A platform that runs as long as this process does."""
 
-    def __init__(self, settings: Settings, file: PlatformFile, head: ray_head.RayHead) -> None:
-        self.settings = settings
+    def __init__(self, file: PlatformFile) -> None:
         self.file = file
-        self._vital = [process for pid in head.vital_pids if (process := inspect(pid))]
 
     def check(self) -> None:
         """``Unavailable`` when a process without which Ray is dead has ended."""
-        for process in self._vital:
-            if not is_alive(process.pid, process.start_ticks):
-                name = process.command.split(" ")[0].rpartition("/")[2]
-                raise Unavailable(
-                    f"Ray's {name} (pid {process.pid}) has died, and the platform with it; "
-                    "start it again and what was deployed comes back"
-                )
+        dead = ray_head.dead_part()
+        if dead:
+            raise Unavailable(
+                f"Ray's {dead} has died, and the platform with it; start it again and what was deployed comes back"
+            )
 
     def wait(self) -> None:
         """Returns never by itself: a signal ends it, or Ray's death."""
@@ -108,7 +105,7 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
         ready=False,
     )
     file.write(home)
-    platform = Platform(settings, file, head)
+    platform = Platform(file)
     from aimass.control import reconciler
 
     with step("Starting the reconciler"):
@@ -130,6 +127,7 @@ def _stop_serve() -> None:
     from aimass.control.pushing import NAMESPACE, RECONCILER
 
     try:
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)  # it prints on the terminal
         ray.kill(ray.get_actor(RECONCILER, NAMESPACE))  # first, or it would restore what goes
         serve.shutdown()
     except (RayError, ValueError, RuntimeError):
@@ -143,7 +141,9 @@ def _stop(settings: Settings) -> None:
     if ray_head.is_started():
         graceful = threading.Thread(target=_stop_serve, daemon=True)
         graceful.start()
-        graceful.join(SERVE_STOP_S)
+        until = time.monotonic() + SERVE_STOP_S
+        while graceful.is_alive() and time.monotonic() < until and not ray_head.dead_part():
+            graceful.join(0.1)
         ray_head.stop()
     end(lambda: members(folder))
     home.platform_file.unlink(missing_ok=True)
