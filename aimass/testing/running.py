@@ -43,6 +43,18 @@ class RunningPlatform:
         """For a command line that is to find this platform."""
         return clean_environment(self.home)
 
+    @property
+    def ray_environment(self) -> dict[str, str]:
+        """For a program that is to join its Ray, or to submit jobs to it."""
+        return {
+            **self.environment,
+            "RAY_ADDRESS": self.file.ray_address,
+            "RAY_API_SERVER_ADDRESS": f"http://{self.file.ray_dashboard}",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(Home(self.home).ray_token_file),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray takes loopback for this machine's other address
+        }
+
     def control(self) -> Control:
         """Its control API, with the owner's key."""
         return Control(self.control_url, self.key)

@@ -13,15 +13,38 @@ from onnx import TensorProto, helper
 from aimass.client import Client
 from aimass.testing.running import RunningPlatform
 
+TINY_RECIPE = """
+recipe: tiny
+data: {source: iris}
+input: x
+candidates: {linear: {trainer: logistic_regression, space: {C: {from: 0.1, to: 1.0}}}}
+score: accuracy
+budget: {trials: 1}
+seed: 1
+"""
 
-def write_scaling(path: Path, factor: float) -> Path:
-    """An ONNX model that multiplies its input x, FP32 [-1, 2], by ``factor``."""
+
+def write_scaling(path: Path, factor: float, size: int = 1) -> Path:
+    """An ONNX model that multiplies its input x, FP32 [-1, 2], by ``factor``.
+
+    Beside that it multiplies two matrices of this ``size`` and adds nothing of it: 512 take some milliseconds.
+    """
     graph = helper.make_graph(
-        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        [
+            helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+            helper.make_node("Mul", ["zeros", "most"], ["matrix"]),
+            helper.make_node("MatMul", ["matrix", "matrix"], ["product"]),
+            helper.make_node("ReduceSum", ["product"], ["nothing"], keepdims=0),
+            helper.make_node("Mul", ["x", "factor"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "nothing"], ["y"]),
+        ],
         "scaling",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 2])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 2])],
-        [helper.make_tensor("factor", TensorProto.FLOAT, [1], [factor])],
+        [
+            helper.make_tensor("factor", TensorProto.FLOAT, [1], [factor]),
+            helper.make_tensor("zeros", TensorProto.FLOAT, [size, size], [0.0] * size * size),
+        ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
     return path
@@ -39,10 +62,12 @@ limits: {limits}
 """
 
 
-def deploy_scaling(platform: RunningPlatform, folder: Path, service: str, factor: float) -> dict[str, Any]:
+def deploy_scaling(
+    platform: RunningPlatform, folder: Path, service: str, factor: float, size: int = 1
+) -> dict[str, Any]:
     """Adds a model named as the service, which multiplies by ``factor``, and deploys it."""
     with platform.control() as control:
-        added = control.add_model(service, write_scaling(folder / f"{service}.onnx", factor))
+        added = control.add_model(service, write_scaling(folder / f"{service}.onnx", factor, size))
         done: dict[str, Any] = control.deploy(scaling_document(service, f"{service}@{added['number']}"))
     return done
 

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1.0,2.0]}]}'
 ROLL = """
-import os, ray
-ray.init(address=os.environ["ADDRESS"], namespace="aimass", log_to_driver=False, logging_level="ERROR")
+import ray
+ray.init(namespace="aimass", log_to_driver=False, logging_level="ERROR")
 from ray import serve
 from aimass.core.settings import Settings
 from aimass.gateway.deployment import gateway_app
@@ -79,13 +79,9 @@ def replicas_of(platform: RunningPlatform) -> list[int]:
 
 def roll(platform: RunningPlatform, settings: dict[str, str]) -> None:
     """What an upgrade does: the same application again, as new code."""
-    file = platform.file
     environment = {
-        **platform.environment,
+        **platform.ray_environment,
         **settings,
-        "ADDRESS": file.ray_address,
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(platform.home / "ray-token"),
         "AIMASS_PORT": platform.url.rpartition(":")[2],
         "AIMASS_CONTROL_PORT": platform.control_url.rpartition(":")[2],
     }
@@ -95,7 +91,7 @@ def roll(platform: RunningPlatform, settings: dict[str, str]) -> None:
 def test_no_request_is_lost_while_the_fleet_changes(tmp_path: Path) -> None:
     size = {"gateway_min_replicas": 1, "gateway_max_replicas": 3, "gateway_target_in_flight": 2}
     with running(tmp_path / "home", **size) as platform:
-        deploy_scaling(platform, tmp_path, "fleet", 3.0)
+        deploy_scaling(platform, tmp_path, "fleet", 3.0, size=512)  # long enough for calls to queue
         with load_of(platform, clients=16) as load:
             eventually(lambda: len(replicas_of(platform)) == 3, 90)
             time.sleep(10)  # the promise: even load ten seconds after a scale-up

@@ -15,6 +15,7 @@ from aimass.control.platform.processes import members
 from aimass.core.errors import AimassError
 from aimass.testing.running import RunningPlatform, clean_environment, running, start
 from tests.e2e.e2e_kit import (
+    TINY_RECIPE,
     aimass,
     command_of,
     deploy_scaling,
@@ -175,16 +176,6 @@ ray.init(address="local", num_cpus=1, include_dashboard=True, log_to_driver=Fals
 print("up", flush=True)
 input()
 print(ray.is_initialized() and ray.get(ray.remote(lambda: 42).remote()), flush=True)
-"""
-
-TINY_RECIPE = """
-recipe: tiny
-data: {source: iris}
-input: x
-candidates: {linear: {trainer: logistic_regression, space: {C: {from: 0.1, to: 1.0}}}}
-score: accuracy
-budget: {trials: 1}
-seed: 1
 """
 
 

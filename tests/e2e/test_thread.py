@@ -1,6 +1,8 @@
 """The whole thread on one running platform: recipe → run → registry → service → answers, seen from outside."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from aimass.client import AsyncClient, Client
 from aimass.core.errors import Denied, Invalid, Limited, NotFound, Unauthenticated
 from aimass.testing.running import RunningPlatform
-from tests.e2e.e2e_kit import aimass, deploy_scaling, eventually, factor_of, scaling_document
+from tests.e2e.e2e_kit import TINY_RECIPE, aimass, deploy_scaling, eventually, factor_of, scaling_document
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -217,6 +219,17 @@ def test_the_command_line_from_end_to_end(platform: RunningPlatform, digits: Any
         done = aimass(platform, *words)
         assert (done.returncode, done.stderr) == (0, ""), f"{words}: {done.stderr}"
         assert done.stdout.strip()
+
+
+def test_a_recipe_may_be_submitted_by_rays_own_means(platform: RunningPlatform, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
+    ray = str(Path(sys.executable).parent / "ray")
+    words = [ray, "job", "submit", "--working-dir", str(tmp_path), "--", "aimass", "run", "recipe.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True, env=platform.ray_environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with platform.control() as control:
+        assert "succeeded" in [run["status"] for run in control.runs() if run["recipe"] == "tiny"]
+        assert "tiny-ensemble" in [model["name"] for model in control.models()]
 
 
 def test_a_logged_request_is_found_again(platform: RunningPlatform, tmp_path: Path) -> None:
