@@ -1,5 +1,7 @@
 """The database as the rest sees it: one writing or reading transaction at a time, and its failures in our words."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,10 +82,23 @@ def _configure(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3's own implicit BEGIN would come too late; ours is in _begin
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _enter_wal(cursor)
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _enter_wal(cursor: Any) -> None:
+    """SQLite does not wait its busy time-out when two connections turn a new file into WAL at once; so we do."""
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
 
 
 def _begin(connection: Connection) -> None:
