@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -125,7 +125,12 @@ class GatewayApp:
     def _end_round(self) -> None:
         held, self._round = self._round, []
         jobs = [job for job, _ in held]
-        for (job, done), answer in zip(held, self._inference.run_short(jobs), strict=True):
+        answers: Sequence[Reply | Exception]
+        try:
+            answers = self._inference.run_short(jobs)
+        except Exception as error:  # noqa: BLE001 - a round that fails as a whole answers every caller all the same
+            answers = [error] * len(held)
+        for (job, done), answer in zip(held, answers, strict=True):
             done(answer if isinstance(answer, Reply) else self._refuse(job.call, answer))
 
     def _begin(self, scope: Any) -> Call | Reply:

@@ -64,6 +64,8 @@ def _drain_chunk(session: Session, path: Path, limit: int, now: float) -> tuple[
         with path.open("rb") as file:
             file.seek(row.offset)
             chunk = file.read(CHUNK_BYTES)
+            if len(chunk) == CHUNK_BYTES and b"\n" not in chunk:
+                chunk += file.readline()  # one line longer than a chunk must not pass for the end of the file
     except FileNotFoundError:
         return 0, True
     lines = chunk.split(b"\n")[:-1][:limit]

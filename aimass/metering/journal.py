@@ -39,12 +39,12 @@ class Journal:
 
     def append(self, line: bytes) -> None:
         """Write one event (see ``encode_event``) in one call; ``Unavailable`` when the disk does not take it."""
-        if self._size >= self._part_bytes:
-            self._part += 1
-            self._begin()
-        if self._torn:
-            line = b"\n" + line
         try:
+            if self._size >= self._part_bytes:
+                self._part += 1
+                self._begin()
+            if self._torn:
+                line = b"\n" + line
             written = os.write(self._descriptor, line)
         except OSError as error:
             raise Unavailable(f"usage cannot be metered: {error.strerror}; free the disk", retry_after_s=5) from error
@@ -52,11 +52,6 @@ class Journal:
         self._torn = written != len(line)
         if self._torn:
             raise Unavailable("usage cannot be metered: the disk is full; free the disk", retry_after_s=5)
-
-    def next_seq(self) -> int:
-        """The number of the next event."""
-        self.seq += 1
-        return self.seq
 
     def close(self) -> None:
         """Let go of the file; whoever drains takes the rest over."""
@@ -69,8 +64,12 @@ class Journal:
         path = self._folder / f"{self.name}{SUFFIX}"
         hidden = path.with_suffix(".new")
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        hidden.rename(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            hidden.rename(path)
+        except OSError:
+            os.close(descriptor)
+            raise
         self.close()
         self._descriptor = descriptor
         self._size = 0

@@ -102,6 +102,7 @@ CASES = [
     Bad("beyond FP32", 400, "invalid", X, content=_json(data=[*FLAT[:-1], 1e39]), says="beyond FP32"),
     Bad("beyond FP64", 400, "invalid", "body", content=GOOD.replace(b"0.25", b"1e999")),
     Bad("huge whole number", 400, "invalid", X, content=_json(data=[*FLAT[:-1], 10**60]), says="beyond FP32"),
+    Bad("id is endless", 400, "invalid", "id", content=_whole(id="x" * 1025)),
     Bad("id is a number", 400, "invalid", "id", content=_whole(id=7)),
     Bad("parameters is a list", 400, "invalid", "parameters", content=_whole(parameters=[])),
     Bad("timeout is a string", 400, "invalid", "parameters.timeout", content=_whole(parameters={"timeout": "1"})),

@@ -115,6 +115,30 @@ def test_large_journals_are_read_in_chunks(tmp_path: Path, database: Database, m
     journal.close()
 
 
+def test_a_line_longer_than_a_chunk_does_not_end_the_file(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain_module, "CHUNK_BYTES", 50)
+    journal = Journal(tmp_path, "replica")
+    _fill(journal, 3)
+    journal.close()
+    assert drain_once(database, tmp_path) == 3
+    assert list(tmp_path.glob("*.jsonl")) == []
+
+
+def test_a_disk_that_takes_no_new_file_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path, "replica", part_bytes=1)
+    _fill(journal, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fcntl.flock", full)
+    with pytest.raises(Unavailable, match="No space left"):
+        journal.append(b"{}\n")
+    journal.close()
+
+
 def test_a_line_that_was_cut_off_is_left_out_and_those_after_it_count(tmp_path: Path, database: Database) -> None:
     journal = Journal(tmp_path, "replica")
     _fill(journal, 2)

@@ -15,6 +15,7 @@ from aimass.gateway.protocols.tensors import TensorReader, TensorWriter
 
 Wanted = tuple[tuple[TensorWriter, bool], ...]  # outputs to answer with, and whether each leaves as raw bytes
 
+MAX_ID = 1024  # characters of the caller's own id; it goes into every record of the call
 SMALL_BYTES = 4096  # up to here orjson is as fast as simdjson, and touches half as much code
 
 _PARSER: Any = simdjson.Parser()  # of the one event loop; its documents never outlive a call of `_read_fast`
@@ -181,6 +182,8 @@ class RequestReader:
         own_id = document.get("id", "")
         if not isinstance(own_id, str):
             raise Invalid("id must be a string", field="id")
+        if len(own_id) > MAX_ID:
+            raise Invalid(f"id has {len(own_id)} characters; it may have {MAX_ID}", field="id")
         parameters = _parameters(document, "parameters")
         timeout = parameters.get("timeout", 0)
         if type(timeout) is not int or timeout < 0:
