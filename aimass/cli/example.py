@@ -47,7 +47,8 @@ def _bring_up(control: "Control", folder: Path, recipe: str, document: str, serv
     if service in deployed:
         terminal.say(f"Restored what was deployed: {', '.join(deployed)}. Nothing was trained.")
         return
-    if not any(run["status"] == "succeeded" for run in control.runs()):
+    trained = [run for run in control.runs() if run["recipe"] == _name_of(recipe) and run["status"] == "succeeded"]
+    if not trained:
         terminal.say(f"Training {folder / 'recipe.yaml'} as a run; the next start does not train again.")
         run = watch(control, control.train(recipe, str(folder / "recipe.yaml"), Path.cwd())["id"])
         if run["status"] != "succeeded":
@@ -57,6 +58,12 @@ def _bring_up(control: "Control", folder: Path, recipe: str, document: str, serv
     with terminal.step(f"Deploying {folder / 'service.yaml'}"):
         done = control.deploy(document, str(folder / "service.yaml"))
     terminal.say(done["message"])
+
+
+def _name_of(recipe: str) -> object:
+    from aimass.core.documents import Document
+
+    return Document(recipe, "recipe.yaml").data.get("recipe")
 
 
 def _try_once(folder: Path, service: str, file: "PlatformFile", home: "Home") -> None:

@@ -14,7 +14,7 @@ from aimass.core.errors import AimassError
 app = typer.Typer(
     name="aimass",
     help="AI Mass: train, ensemble, register and serve models behind one door.",
-    epilog="Example: make up, then: aimass predict digits --image deployments/digits/three.png",
+    epilog="Example: make up, then: aimass predict digits --image deployments/digits/seven.png",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

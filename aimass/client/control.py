@@ -14,6 +14,7 @@ from aimass.client.connection import Connection, find_calls, find_connection
 from aimass.client.failures import failure, unreachable
 from aimass.core.errors import Invalid
 
+MOVE_S = 200.0  # a deploy waits up to two minutes for replicas to load; its caller must not leave before it ends
 Json = Any  # what the control API answers: objects, lists
 
 
@@ -56,13 +57,13 @@ class Control:
 
         ``name`` is what errors call it.
         """
-        return self._call("POST", "/services", json={"document": document, "name": name})
+        return self._call("POST", "/services", json={"document": document, "name": name}, timeout=MOVE_S)
 
     def undeploy(self, name: str) -> Json:
         return self._call("DELETE", f"/services/{quote(name)}")
 
     def rollback(self, name: str) -> Json:
-        return self._call("POST", f"/services/{quote(name)}/rollback")
+        return self._call("POST", f"/services/{quote(name)}/rollback", timeout=MOVE_S)
 
     def explain(self, name: str) -> Json:
         return self._get(f"/services/{quote(name)}/explain")

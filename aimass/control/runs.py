@@ -81,7 +81,7 @@ def show(context: Context, run_id: str) -> dict[str, Any]:
 
 
 def cancel(context: Context, run_id: str) -> dict[str, Any]:
-    """End a run; what it has registered before stays."""
+    """End a run; nothing of it is registered, since a run registers all at its very end."""
     row = _checked(context, _get(context, run_id))
     if row.status not in ACTIVE:
         raise Conflict(f"{run_id} is not running; it {row.status} already")

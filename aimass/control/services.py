@@ -17,16 +17,18 @@ from aimass.metering.usage import totals
 
 
 def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]:
-    """Every deployed service; with ``usage`` also what was called of it, by revision and key."""
+    """Every deployed service; with ``usage`` also what was called of it, by revision and key, and every service that
+    was called before it was undeployed."""
     measured = _measured(context)
     with context.database.reading() as session:
+        used = totals(session) if usage else []
+        called = {total.service for total in used}
         found = [
             _summary(session, name, standing, measured)
             for name, standing in standings(session).items()
-            if standing.is_deployed
+            if standing.is_deployed or name in called
         ]
         if usage:
-            used = totals(session)
             for item in found:
                 item["usage"] = [asdict(total) for total in used if total.service == item["name"]]
     return found

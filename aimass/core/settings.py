@@ -53,8 +53,6 @@ class Settings(BaseSettings):
     tls_key: Path | None = None
     """PEM files; both or none. Given, both doors speak HTTPS."""
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
     @property
     def scheme(self) -> str:
         return "https" if self.tls_cert else "http"

@@ -1,5 +1,6 @@
 """``aimass up``: checks the machine, clears leftovers, starts Ray and the reconciler, waits, and stops it all again."""
 
+import contextlib
 import logging
 import os
 import threading
@@ -128,7 +129,8 @@ def _stop_serve() -> None:
 
     try:
         logging.getLogger("ray.serve").setLevel(logging.ERROR)  # it prints on the terminal
-        ray.kill(ray.get_actor(RECONCILER, NAMESPACE))  # first, or it would restore what goes
+        with contextlib.suppress(ValueError):  # it may have died
+            ray.kill(ray.get_actor(RECONCILER, NAMESPACE))  # first, or it would restore what goes
         serve.shutdown()
     except (RayError, ValueError, RuntimeError):
         return  # it was not there, or is dead already: what is left of it is ended by pid
