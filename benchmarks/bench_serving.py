@@ -24,7 +24,7 @@ class Options:
     rounds: int = 5
     busy_s: float = 4.0  # at 32 connections
     alone_s: float = 2.0  # at one
-    sweep_s: float = 2.0  # at each level
+    sweep_s: float = 1.0  # at each level
     warm_s: float = 1.0
     settle_s: float = 3.0  # after the start: agents of Ray still import
     levels: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
