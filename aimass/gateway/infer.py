@@ -8,9 +8,7 @@ more than anything else here.
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from aimass.core.batch import Batch, take
+from aimass.core.batch import Batch, concat, take
 from aimass.core.clock import Clock
 from aimass.core.errors import AimassError, Invalid, Timeout
 from aimass.core.events import Trace
@@ -173,7 +171,7 @@ class Inference:
             if len(jobs) == 1:
                 jobs[0].outputs = target.plan.run(jobs[0].request.batch, trace)
             else:
-                _share_out(jobs, target.plan.run(_below_each_other(jobs), trace))
+                _share_out(jobs, target.plan.run(concat([job.request.batch for job in jobs]), trace))
         except Exception as error:  # noqa: BLE001 - one caller's rows must not fail another's
             if len(jobs) == 1:
                 jobs[0].error = error
@@ -243,11 +241,6 @@ def _cut(jobs: list[Job], rows: int) -> list[list[Job]]:
         pieces[-1].append(job)
         left -= job.request.rows
     return pieces
-
-
-def _below_each_other(jobs: list[Job]) -> Batch:
-    batches = [job.request.batch for job in jobs]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def _share_out(jobs: list[Job], outputs: Batch) -> None:

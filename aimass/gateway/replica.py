@@ -99,16 +99,9 @@ class Gateway:
         await self._loading.settle()
         return self._report()
 
-    async def report(self) -> ReplicaReport:
-        return self._report()
-
     async def metrics_snapshot(self) -> tuple[str, Snapshot]:
         """This replica's name and counts."""
         return self._name, self._metrics.snapshot()
-
-    async def ping(self) -> int:
-        """The process id."""
-        return os.getpid()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         return {"in_flight": self._load.in_flight(self._metrics.in_flight)}

@@ -3,12 +3,13 @@
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 READY = "READY"
-HAPROXY_DIR = Path("/tmp/haproxy-serve")  # Ray's own; a folder per node, which Ray leaves behind
+HAPROXY_DIR = Path(tempfile.gettempdir()) / "haproxy-serve"  # Ray's own; a folder per node, which Ray leaves behind
 
 
 def serve_until_stopped(env: dict[str, str], deploy: Callable[[Any, int], None]) -> None:
