@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aimass.core.ids import Digest
+from aimass.core.policies import NO_POLICY, NodePolicy, NodeScale
 from aimass.core.signature import Signature, TensorSpec
 
 INPUT = "$in"  # the source of what the caller sends
@@ -22,7 +23,8 @@ class Source:
 
 
 Port = tuple[str, Source]
-"""A node's input and what feeds it; a combiner's ports are called 0, 1, 2, …"""
+"""A node's input and what feeds it. A combiner's and a cascade's ports are called 0, 1, 2, …; a switch's ``select``,
+then ``CASE.OUTPUT`` and ``else.OUTPUT``."""
 
 
 class CostProfile(Protocol):
@@ -54,10 +56,10 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Node:
-    """One model, transform or combiner."""
+    """One model, transform, combiner or choice between branches."""
 
     name: str
-    kind: str  # model, transform, combine
+    kind: str  # model, transform, combine, switch, cascade
     inputs: tuple[Port, ...]
     signature: Signature
     ref: str = ""
@@ -66,6 +68,14 @@ class Node:
     combine: str = ""
     weights: tuple[float, ...] | None = None
     classes: tuple[int, ...] | None = None
+    quorum: int | None = None  # the fewest members that a combiner goes on with
+    on_missing: str = ""  # renormalise, fail; empty: by the quorum
+    cases: tuple[str, ...] = ()  # of a switch, beside else
+    thresholds: tuple[float, ...] = ()  # of a cascade, one per member but the last
+    temperatures: tuple[float, ...] = ()  # the same
+    policy: NodePolicy = NO_POLICY
+    placement: str = ""  # merged, fused, fanout; empty: as the planner chooses
+    scale: NodeScale | None = None  # of a fan-out node; None: one replica
 
 
 @dataclass(frozen=True)
