@@ -12,10 +12,11 @@ from aimass.core.errors import AimassError, Bug, Timeout, TooLarge, Unavailable
 from aimass.core.events import Trace
 from aimass.core.settings import Settings
 from aimass.gateway.admission import Keys, require
-from aimass.gateway.infer import Call, Inference, Job, Parts
+from aimass.gateway.infer import Answer, Call, Codec, Headers, Inference, Job, Parts
 from aimass.gateway.metrics import render
-from aimass.gateway.protocols.http import Head, Reply, as_ours, json_reply, keep_lifespan, refusal
+from aimass.gateway.protocols.http import STATUS, Head, Reply, as_ours, json_reply, keep_lifespan
 from aimass.gateway.protocols.oip import describe
+from aimass.gateway.protocols.oip_http import HTTP
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
 from aimass.gateway.state import GatewayState
 
@@ -24,9 +25,8 @@ LOOPBACK = ("127.0.0.1", "::1")
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 
-Answer = Reply | Awaitable[Reply]
-Done = Callable[[Reply], None]
-Verb = Callable[[Call, Endpoint], Answer]
+Done = Callable[[Answer], None]
+Verb = Callable[[Call, Endpoint], Reply | Awaitable[Reply]]
 _log = logging.getLogger(__name__)
 
 
@@ -84,12 +84,12 @@ class GatewayApp:
             return
         if scope["type"] != "http":
             raise Bug(f"the gateway answers http, not {scope['type']}")
-        call = self._begin(scope)
+        call = self.begin(scope, HTTP)
         if isinstance(call, Call):
             try:
                 body = await self._read_body(call, receive)
             except AimassError as error:
-                answer: Answer = self._refuse(call, error)
+                answer: Reply | Awaitable[Reply] = self.refuse(call, error)
             else:
                 if body is None:
                     return  # the caller is gone
@@ -99,24 +99,29 @@ class GatewayApp:
         reply = answer if isinstance(answer, Reply) else await answer
         await reply.send(send, self.closes())
 
-    def submit(self, scope: Any, body: bytes, done: Done) -> Awaitable[Reply] | None:
-        """The same for a request that is here as a whole: ``done`` is called with the reply, now or at the end of this
-        round of the event loop, when the short calls that came in it run together; else what will be the reply."""
-        call = self._begin(scope)
-        if isinstance(call, Reply):
+    def submit(
+        self, scope: Any, body: Any, done: Done, codec: Codec = HTTP, size: int | None = None
+    ) -> Awaitable[Answer] | None:
+        """The same for a call that is here as a whole, by any door: ``body`` is what its codec reads, ``size`` its
+        bytes where that is not its length. ``done`` is called with the answer, now or at the end of this round of the event
+        loop, when the short calls that came in it run together; else what will be the answer is given."""
+        call = self.begin(scope, codec)
+        if not isinstance(call, Call):
             done(call)
             return None
+        call.received = len(body) if size is None else size
         try:
             job = self._decode(call, body)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
-            done(self._refuse(call, error))
+            done(self.refuse(call, error))
             return None
         if job is None or not self._inference.is_short(job):
             answer = self._start(call, job)
             if isinstance(answer, Reply):
                 done(answer)
                 return None
-            return answer
+            waiting: Awaitable[Answer] = answer
+            return waiting
         if not self._round:
             asyncio.get_running_loop().call_soon(self._end_round)
         self._round.append((job, done))
@@ -125,24 +130,29 @@ class GatewayApp:
     def _end_round(self) -> None:
         held, self._round = self._round, []
         jobs = [job for job, _ in held]
-        answers: Sequence[Reply | Exception]
+        answers: Sequence[Answer | Exception]
         try:
             answers = self._inference.run_short(jobs)
         except Exception as error:  # noqa: BLE001 - a round that fails as a whole answers every caller all the same
             answers = [error] * len(held)
         for (job, done), answer in zip(held, answers, strict=True):
-            done(answer if isinstance(answer, Reply) else self._refuse(job.call, answer))
+            done(self.refuse(job.call, answer) if isinstance(answer, Exception) else answer)
 
-    def _begin(self, scope: Any) -> Call | Reply:
-        """All that the head of a request can decide."""
-        started = self._now()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+    def hear(self, headers: Headers, codec: Codec) -> Call:
+        """A call by any door, of which no more is known than that it is there."""
         self._count += 1
-        call = Call(started, headers, f"{self._prefix}{self._count:08x}")
+        return Call(self._now(), headers, f"{self._prefix}{self._count:08x}", codec)
+
+    def begin(self, scope: Any, codec: Codec) -> Call | Answer:
+        """All that the head of a request can decide. ``scope`` says path, method and headers as ASGI does, whatever
+        the door: a path of the HTTP door names what is called."""
+        started = self._now()
+        self._count += 1
+        call = Call(started, dict(scope["headers"]), f"{self._prefix}{self._count:08x}", codec)
         try:
             self._admit(call, scope)
         except AimassError as error:
-            return self._refuse(call, error)
+            return self.refuse(call, error)
         return call
 
     def _admit(self, call: Call, scope: Any) -> None:
@@ -191,21 +201,21 @@ class GatewayApp:
 
     def _finish(self, call: Call, body: bytes) -> Answer:
         """The answer to a request on its own."""
+        call.received = len(body)
         try:
             job = self._decode(call, body)
             if job is None or not self._inference.is_short(job):
                 return self._start(call, job)
             answer = self._inference.run_short([job])[0]
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
-            return self._refuse(call, error)
-        return answer if isinstance(answer, Reply) else self._refuse(call, answer)
+            return self.refuse(call, error)
+        return self.refuse(call, answer) if isinstance(answer, Exception) else answer
 
-    def _decode(self, call: Call, body: bytes) -> Job | None:
+    def _decode(self, call: Call, body: Any) -> Job | None:
         """The call as a job, if it is an inference. Errors pass through."""
-        call.received = len(body)
         endpoint = call.endpoint
         assert endpoint is not None
-        if len(body) > self._settings.max_body_bytes:
+        if call.received > self._settings.max_body_bytes:
             raise _too_large(self._settings.max_body_bytes)
         if endpoint.verb != "infer":
             return None
@@ -222,33 +232,33 @@ class GatewayApp:
         try:
             answer = self._verbs[endpoint.verb](call, endpoint)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
-            return self._refuse(call, error)
+            return self.refuse(call, error)
         return answer if isinstance(answer, Reply) else self._later(call, answer)
 
-    async def _later(self, call: Call, answer: Awaitable[Reply]) -> Reply:
+    async def _later(self, call: Call, answer: Awaitable[Answer]) -> Answer:
         try:
             return await answer
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
-            return self._refuse(call, error)
+            return self.refuse(call, error)
 
-    def _refuse(self, call: Call, error: Exception) -> Reply:
-        """The answer to an error, counted and always written down."""
+    def refuse(self, call: Call, error: Exception) -> Answer:
+        """The answer to an error, counted and always written down. By every door it counts under its HTTP status."""
         ours = as_ours(error)
         if ours is not error or isinstance(error, Bug):
             _log.error("request %s failed", call.request_id, exc_info=error)
-        reply = refusal(ours, call.request_id)
-        target = call.target
+        answer, size = call.codec.refuse(ours, call.request_id)
+        target, status = call.target, STATUS[ours.kind]
         service = call.endpoint.service.name if call.endpoint and call.endpoint.service else ""
         revision = target.revision if target else 0
-        self._parts.metrics.refuse(service, revision, reply.head.status, ours.kind.value)
-        trace = Trace(call.request_id, service=service, revision=revision, status=reply.head.status)
+        self._parts.metrics.refuse(service, revision, status, ours.kind.value)
+        trace = Trace(call.request_id, call.codec.protocol, service=service, revision=revision, status=status)
         trace.plan = target.plan.plan if target else ""
         trace.key_id, trace.account = (call.key.id, call.key.account) if call.key else ("", "")
         trace.error_kind, trace.error = ours.kind.value, str(ours)
-        trace.bytes_in, trace.bytes_out = call.received, len(reply.body)
+        trace.bytes_in, trace.bytes_out = call.received, size
         trace.total_s = self._now() - call.started
         self._parts.recorder.record(trace)
-        return reply
+        return answer
 
     def _index(self, call: Call, _: Endpoint) -> Reply:
         rows = []
@@ -272,7 +282,7 @@ class GatewayApp:
             raise Unavailable(f"service {service.name!r} is not ready", retry_after_s=1)
         return json_reply({"name": service.name, "ready": True}, call.request_id)
 
-    def _metrics(self, call: Call, _: Endpoint) -> Answer:
+    def _metrics(self, call: Call, _: Endpoint) -> Reply | Awaitable[Reply]:
         if self.whole_metrics is None:
             return Reply(Head(200, TEXT), render(self._parts.metrics.snapshot(), 1), call.request_id)
         return self._all_metrics(call, self.whole_metrics)

@@ -1,4 +1,5 @@
-"""Calls from their bodies to their answers: decode, run, encode, meter, count. Knows neither sockets nor paths.
+"""Calls from their bodies to their answers: decode, run, encode, meter, count. Knows neither sockets nor paths, and
+what is on the wire only through the codec of the door that a call came by.
 
 Short calls that arrive together run together: their rows are one batch, their usage events one write. Nobody waits
 for anybody: what came in one round of the event loop is what is there. A call of one row costs 5 µs in the runtime
@@ -7,15 +8,14 @@ more than anything else here.
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from aimass.core.batch import Batch, concat, take
 from aimass.core.clock import Clock
-from aimass.core.errors import AimassError, Invalid, Timeout
+from aimass.core.errors import AimassError, Timeout
 from aimass.core.events import Trace
 from aimass.gateway.admission import Key
 from aimass.gateway.metrics import Metrics
-from aimass.gateway.protocols.bodies import MIN_DEFLATED_BYTES, choose_encoding, deflate, inflate
-from aimass.gateway.protocols.http import Header, Reply
 from aimass.gateway.protocols.oip import InferRequest
 from aimass.gateway.routes import Endpoint, Target
 from aimass.metering.journal import Journal
@@ -23,19 +23,21 @@ from aimass.monitoring.recorder import Recorder
 from aimass.serving.executor import Executor
 
 Headers = dict[bytes, bytes]
-HEADER_LENGTH = b"inference-header-content-length"
+Answer = Any  # what a door sends; its codec makes it
 TOGETHER_ROWS = 256  # rows that run as one: 64 kB of 64 features, well inside a core's cache
 
 
 class Call:
     """A call whose caller may make it."""
 
-    __slots__ = ("endpoint", "headers", "key", "received", "request_id", "started", "target")
+    __slots__ = ("allowed_s", "codec", "endpoint", "headers", "key", "received", "request_id", "started", "target")
 
-    def __init__(self, started: float, headers: Headers, request_id: str) -> None:
+    def __init__(self, started: float, headers: Headers, request_id: str, codec: "Codec") -> None:
         self.started = started  # monotonic seconds, at its head
         self.headers = headers
         self.request_id = request_id
+        self.codec = codec
+        self.allowed_s: float | None = None  # by the door's own way to set a deadline
         self.key: Key | None = None
         self.endpoint: Endpoint | None = None
         self.target: Target | None = None
@@ -46,20 +48,20 @@ class Job:
     """A call that was decoded: what it asks of which revision, and what became of it. Times: monotonic seconds."""
 
     __slots__ = (
+        "answer",
         "arrived",
-        "body",
         "call",
         "deadline",
         "decoded",
+        "degraded",
         "error",
-        "extra",
-        "head",
         "nodes",
         "outputs",
         "queue_s",
         "ran",
         "request",
         "share",
+        "size",
         "target",
         "total_s",
     )
@@ -76,11 +78,26 @@ class Job:
         self.nodes: dict[str, float] | None = None
         self.outputs: Batch = {}
         self.ran = decoded
-        self.head = target.json_head
-        self.extra: tuple[Header, ...] = ()
-        self.body = b""
+        self.degraded = ""  # nodes that the answer had to do without, joined by commas
+        self.answer: Answer = None
+        self.size = 0  # bytes of the answer
         self.total_s = 0.0
         self.error: Exception | None = None
+
+
+class Codec(Protocol):
+    """How a door reads calls and writes answers. Everything between is the same for all doors."""
+
+    protocol: str  # as the request log names it
+
+    def read(self, call: Call, target: Target, body: Any, max_bytes: int) -> InferRequest:
+        """What ``body`` asks for, checked; may set ``call.allowed_s``. Errors pass through."""
+
+    def write(self, job: Job) -> tuple[Answer, int]:
+        """The answer to a job that ran, and its size in bytes."""
+
+    def refuse(self, error: AimassError, request_id: str) -> tuple[Answer, int]:
+        """The answer to an error, and its size in bytes."""
 
 
 @dataclass(frozen=True)
@@ -105,23 +122,17 @@ class Inference:
         self._executor = parts.executor
         self._max_body_bytes = max_body_bytes
 
-    def prepare(self, call: Call, target: Target, body: bytes) -> Job:
+    def prepare(self, call: Call, target: Target, body: Any) -> Job:
         """The call decoded and checked. Errors pass through."""
         arrived = self._now()
         call.target = target
-        headers = call.headers
-        if b"content-encoding" in headers:
-            body = inflate(body, headers[b"content-encoding"].decode("latin-1"), self._max_body_bytes)
-        if HEADER_LENGTH in headers:
-            request = target.reader.read_binary(body, _whole_number(headers, HEADER_LENGTH))
-        else:
-            request = target.reader.read(body)
+        request = call.codec.read(call, target, body, self._max_body_bytes)
         job = Job(call, target, request, arrived, self._now())
         allowed = target.deadline_s
+        if call.allowed_s is not None:
+            allowed = min(allowed, call.allowed_s)
         if request.timeout_us:
             allowed = min(allowed, request.timeout_us / 1e6)
-        if b"x-aimass-deadline-ms" in headers:
-            allowed = min(allowed, _whole_number(headers, b"x-aimass-deadline-ms") / 1e3)
         job.deadline = call.started + allowed
         if job.decoded >= job.deadline:
             raise _late(target, "before it could run")
@@ -132,7 +143,7 @@ class Inference:
         """Whether it may run on the event loop."""
         return job.request.rows <= job.target.plan.inline_rows
 
-    def run_short(self, jobs: list[Job]) -> list[Reply | Exception]:
+    def run_short(self, jobs: list[Job]) -> list[Answer | Exception]:
         """The answers, or why there is none, in the same order. Calls to the same revision run together."""
         if len(jobs) == 1:
             self._run_together(jobs)
@@ -145,7 +156,7 @@ class Inference:
                 self._run_together(batch)
         return self._conclude(jobs)
 
-    async def run_long(self, job: Job) -> Reply:
+    async def run_long(self, job: Job) -> Answer:
         """The answer of a call that must not hold up the event loop. Errors pass through."""
         trace = Trace(job.call.request_id)
         target, request = job.target, job.request
@@ -185,7 +196,7 @@ class Inference:
             if trace is not None:
                 job.nodes = trace.node_s
 
-    def _conclude(self, jobs: list[Job]) -> list[Reply | Exception]:
+    def _conclude(self, jobs: list[Job]) -> list[Answer | Exception]:
         """Encode, then write all usage events down at once: what leaves after that has been metered."""
         events = []
         for job in jobs:
@@ -203,31 +214,25 @@ class Inference:
         return [self._reply(job) if job.error is None else job.error for job in jobs]
 
     def _encode(self, job: Job) -> bytes:
-        """Set the answer's body; give its usage event."""
+        """Set the answer; give its usage event."""
         call, target, request = job.call, job.target, job.request
         if job.ran >= job.deadline:
             raise _late(target, "after it had run")
-        body, header_bytes = target.answers.write(job.outputs, request.wanted, request.id)
-        if header_bytes:
-            job.head, job.extra = target.binary_head, ((HEADER_LENGTH, b"%d" % header_bytes),)
-        accepted = call.headers.get(b"accept-encoding")
-        if accepted is not None and len(body) >= MIN_DEFLATED_BYTES:
-            body, job.extra = _deflated(body, accepted, job.extra)
-        job.body = body
+        job.answer, job.size = call.codec.write(job)
         job.total_s = self._now() - call.started
         key, journal = call.key, self._journal
         assert key is not None
         journal.seq += 1
-        numbers = (journal.seq, self._time(), request.rows, call.received, len(body), round(job.total_s * 1e6))
+        numbers = (journal.seq, self._time(), request.rows, call.received, job.size, round(job.total_s * 1e6))
         encoder = target.encoders.get(key.id) or target.encoder(key.id, key.account)
         return encoder.encode(numbers, call.request_id, request.id, _node_us(job))
 
-    def _reply(self, job: Job) -> Reply:
+    def _reply(self, job: Job) -> Answer:
         call, target = job.call, job.target
         target.series.answer(job.total_s, job.request.rows)
         if self._recorder.wants(call.started + job.total_s):
             self._recorder.record(_trace(job))
-        return Reply(job.head, job.body, call.request_id, job.extra)
+        return job.answer
 
 
 def _cut(jobs: list[Job], rows: int) -> list[list[Job]]:
@@ -267,6 +272,7 @@ def _trace(job: Job) -> Trace:
     assert key is not None
     return Trace(
         request_id=call.request_id,
+        protocol=call.codec.protocol,
         client_id=request.id,
         key_id=key.id,
         account=key.account,
@@ -275,7 +281,7 @@ def _trace(job: Job) -> Trace:
         plan=target.plan.plan,
         rows=request.rows,
         bytes_in=call.received,
-        bytes_out=len(job.body),
+        bytes_out=job.size,
         status=200,
         decode_s=job.decoded - job.arrived,
         queue_s=job.queue_s,
@@ -284,20 +290,6 @@ def _trace(job: Job) -> Trace:
         total_s=job.total_s,
         node_s=job.nodes or {},
     )
-
-
-def _deflated(body: bytes, accepted: bytes, extra: tuple[Header, ...]) -> tuple[bytes, tuple[Header, ...]]:
-    encoding = choose_encoding(accepted)
-    if not encoding:
-        return body, extra
-    return deflate(body, encoding), (*extra, (b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
-
-
-def _whole_number(headers: Headers, name: bytes) -> int:
-    text = headers[name]
-    if not text.isdigit() or len(text) > 18:
-        raise Invalid(f"header {name.decode()} must be a whole number, not {text.decode('latin-1')!r}", name.decode())
-    return int(text)
 
 
 def _late(target: Target, when: str) -> Timeout:
