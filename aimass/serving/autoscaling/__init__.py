@@ -1,3 +1,7 @@
 """How many replicas a deployment should have [extension point]."""
 
-AUTOSCALING = {"queue_length": "aimass.serving.autoscaling.queue_length:QueueLength"}
+AUTOSCALING = {
+    "latency": "aimass.serving.autoscaling.latency:Latency",
+    "queue_length": "aimass.serving.autoscaling.queue_length:QueueLength",
+    "schedule": "aimass.serving.autoscaling.schedule:Schedule",
+}
