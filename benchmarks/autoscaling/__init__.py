@@ -1,0 +1,1 @@
+"""Autoscaling policies against recorded traffic, without a cluster."""
