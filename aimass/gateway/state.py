@@ -26,6 +26,8 @@ class Limits:
     max_queue: int = 512
     max_batch: int = 1024  # rows in one request
     max_concurrent: int = 2  # long calls that run at a time in one replica
+    batch_rows: int = 64  # rows of several requests that run together
+    max_wait_ms: float = 2.0  # the longest that a row waits for others
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,12 @@ from aimass.core.policies import NO_POLICY, NodePolicy, NodeScale
 from aimass.core.signature import Signature, TensorSpec
 
 INPUT = "$in"  # the source of what the caller sends
+LABEL = "label"
+PROBABILITIES = "probabilities"
+MEMBER = "member"  # of a cascade: the index of the member that answered
+FEATURES = "features"  # of a stack
+STACK = "stack"  # the combiner that puts columns side by side
+SELECT = "select"  # the port by which a switch chooses
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,13 @@ class Node:
     weights: tuple[float, ...] | None = None
     classes: tuple[int, ...] | None = None
     quorum: int | None = None  # the fewest members that a combiner goes on with
-    on_missing: str = ""  # renormalise, fail; empty: by the quorum
+    on_missing: str = ""  # renormalise; empty: every member is needed
     cases: tuple[str, ...] = ()  # of a switch, beside else
     thresholds: tuple[float, ...] = ()  # of a cascade, one per member but the last
     temperatures: tuple[float, ...] = ()  # the same
     policy: NodePolicy = NO_POLICY
-    placement: str = ""  # merged, fused, fanout; empty: as the planner chooses
+    essential: bool = False  # its failure is the call's, although every combiner could go on without it
+    placement: str = ""  # merged, fused, fanout; empty: as the service's
     scale: NodeScale | None = None  # of a fan-out node; None: one replica
 
 
@@ -99,10 +106,13 @@ class Graph:
         return tuple(dict.fromkeys(node.ref for node in self.nodes if node.ref))
 
     def needed(self) -> dict[str, set[str]]:
-        """Of each node, the outputs that somebody takes."""
+        """Of each node, the outputs that somebody takes; a stand-in's are those of whom it stands in for too."""
         taken: dict[str, set[str]] = {node.name: set() for node in self.nodes}
         sources = [source for node in self.nodes for _, source in node.inputs]
         for source in (*sources, *self.sources):
             if source.node != INPUT:
                 taken[source.node].add(source.tensor)
+        for node in reversed(self.nodes):  # a stand-in comes before
+            if node.policy.fallback:
+                taken[node.policy.fallback] |= taken[node.name]
         return taken

@@ -1,31 +1,46 @@
-"""A revision's canonical form: one graph with its settings as one JSON document, and that document's digest."""
+"""A revision's canonical form: one graph with its settings as one JSON document, and that document's digest.
+
+Format 1 knows models, transforms and combiners. Format 2 adds choices, quorums, policies, placements and sizes of
+nodes, and limits of batching. A document says the lowest format that holds it, so what needs nothing new keeps its
+digest. To raise the format: add what is new so that its absence means what was before, tell the new from the old in
+``_format``, and put a document with its digest into ``tests/graph/golden``.
+"""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aimass.core.errors import Invalid
 from aimass.core.ids import Digest
+from aimass.core.policies import NO_POLICY, NodePolicy, NodeScale
 from aimass.core.signature import Signature, TensorSpec
 from aimass.graph.graph import CostProfile, Graph, Node, Source
-from aimass.graph.spec import ServiceSpec
+from aimass.graph.spec import LimitsSpec, ServiceSpec
 
-FORMAT = 1
+FORMAT = 2
+_NEW_KINDS = {"switch", "cascade"}
+_NEW_KEYS = {"quorum", "policy", "essential", "placement", "scale"}
+_NEW_LIMITS = {"batch_rows", "max_wait_ms"}
+_VALUES = ("ref", "runtime", "files", "combine", "quorum", "on_missing", "essential", "placement")
+_LISTS = ("weights", "classes", "cases", "thresholds", "temperatures")
 
 
 def canonical(graph: Graph, spec: ServiceSpec) -> dict[str, Any]:
     """All that the revision's answers and limits depend on; equal for documents that mean the same."""
+    nodes = [_node_to_json(node) for node in graph.nodes]
+    limits = _limits_to_json(spec.limits)
     return {
-        "format": FORMAT,
+        "format": _format(nodes, limits),
         "service": spec.service,
         "inputs": [tensor.to_json() for tensor in graph.inputs],
-        "nodes": [_node_to_json(node) for node in graph.nodes],
+        "nodes": nodes,
         "outputs": [
             {**tensor.to_json(), "source": [source.node, source.tensor]}
             for tensor, source in zip(graph.outputs, graph.sources, strict=True)
         ],
         "placement": spec.placement,
-        "limits": spec.limits.model_dump(mode="json"),
+        "limits": limits,
         "slo": spec.slo.model_dump(mode="json"),
     }
 
@@ -37,7 +52,10 @@ def digest(document: Mapping[str, Any]) -> Digest:
 
 
 def graph_of(document: Mapping[str, Any], profiles: Mapping[str, CostProfile] | None = None) -> Graph:
-    """The graph of a stored revision; ``profiles`` (pinned reference → profile) are looked up by the caller."""
+    """The graph of a stored revision of any format; ``profiles`` (pinned reference → profile) are looked up by the
+    caller. A document of a newer format is ``Invalid``."""
+    if document["format"] > FORMAT:
+        raise Invalid(f"revision of format {document['format']}; this version reads up to {FORMAT}: update AI Mass")
     return Graph(
         inputs=tuple(TensorSpec.from_json(item) for item in document["inputs"]),
         nodes=tuple(_node_from_json(item) for item in document["nodes"]),
@@ -47,6 +65,20 @@ def graph_of(document: Mapping[str, Any], profiles: Mapping[str, CostProfile] | 
     )
 
 
+def _format(nodes: Sequence[Mapping[str, Any]], limits: Mapping[str, Any]) -> int:
+    new = any(node["kind"] in _NEW_KINDS or _NEW_KEYS & node.keys() for node in nodes)
+    return 2 if new or _NEW_LIMITS & limits.keys() else 1
+
+
+def _limits_to_json(limits: LimitsSpec) -> dict[str, Any]:
+    usual = LimitsSpec()
+    return {
+        key: value
+        for key, value in limits.model_dump(mode="json").items()
+        if key not in _NEW_LIMITS or value != getattr(usual, key)
+    }
+
+
 def _node_to_json(node: Node) -> dict[str, Any]:
     data: dict[str, Any] = {
         "name": node.name,
@@ -54,28 +86,26 @@ def _node_to_json(node: Node) -> dict[str, Any]:
         "inputs": [[port, source.node, source.tensor] for port, source in node.inputs],
         "signature": node.signature.to_json(),
     }
-    if node.kind == "combine":
-        data["combine"] = node.combine
-        if node.weights is not None:
-            data["weights"] = list(node.weights)
-        if node.classes is not None:
-            data["classes"] = list(node.classes)
-    else:
+    if node.ref:
         data |= {"ref": node.ref, "runtime": node.runtime, "files": dict(node.files)}
+    data |= {key: getattr(node, key) for key in _VALUES[3:] if getattr(node, key)}
+    data |= {key: list(getattr(node, key)) for key in _LISTS if getattr(node, key)}
+    if node.policy != NO_POLICY:
+        data["policy"] = node.policy.to_json()
+    if node.scale is not None:
+        data["scale"] = node.scale.to_json()
     return data
 
 
 def _node_from_json(data: Mapping[str, Any]) -> Node:
-    weights, classes = data.get("weights"), data.get("classes")
+    rest: dict[str, Any] = {key: data[key] for key in _VALUES if key in data}
+    rest |= {key: tuple(data[key]) for key in _LISTS if key in data}
     return Node(
         name=data["name"],
         kind=data["kind"],
         inputs=tuple((port, Source(node, tensor)) for port, node, tensor in data["inputs"]),
         signature=Signature.from_json(data["signature"]),
-        ref=data.get("ref", ""),
-        runtime=data.get("runtime", ""),
-        files=data.get("files", {}),
-        combine=data.get("combine", ""),
-        weights=None if weights is None else tuple(weights),
-        classes=None if classes is None else tuple(classes),
+        policy=NodePolicy.from_json(data.get("policy", {})),
+        scale=NodeScale.from_json(data["scale"]) if "scale" in data else None,
+        **rest,
     )

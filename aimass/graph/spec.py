@@ -1,39 +1,16 @@
 """The service document as a pydantic model: what may stand in service.yaml, and what it means when left out."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from aimass.core.documents import Document
 from aimass.core.errors import Invalid
-from aimass.core.ids import check_name
 from aimass.core.signature import Datatype, Picture, TensorSpec
-
-_TENSOR = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-_LATER = {
-    "": {"replicas"},
-    "graph.nodes.*": {
-        *("switch", "cascade", "quorum", "on_missing", "required", "deadline_ms", "retries"),
-        *("hedge_after_ms", "fallback", "breaker"),
-    },
-    "limits": {"max_wait_ms"},
-}
-"""Keys of the design that this version does not act on, by where they would stand."""
-
-
-def _label(name: str) -> str:
-    try:
-        return check_name(name, "service or node")
-    except Invalid as error:
-        raise ValueError(str(error)) from None
-
-
-def _tensor(name: str) -> str:
-    if not _TENSOR.fullmatch(name):
-        raise ValueError(f"tensor name {name!r} must start with a letter and hold letters, digits, '_', '.' and '-'")
-    return name
+from aimass.graph.document.nodes import SubGraphSpec
+from aimass.graph.document.parts import Label, Part, TensorName
+from aimass.graph.document.policies import ReplicasSpec
 
 
 def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -44,19 +21,7 @@ def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _numbered(inputs: Any) -> Any:
-    return {str(index): source for index, source in enumerate(inputs)} if isinstance(inputs, list) else inputs
-
-
-Label = Annotated[str, AfterValidator(_label)]
-TensorName = Annotated[str, AfterValidator(_tensor)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PictureSpec(_Part):
+class PictureSpec(Part):
     """How an image file becomes one row; see ``core.signature.Picture``."""
 
     height: int = Field(ge=1)
@@ -66,7 +31,7 @@ class PictureSpec(_Part):
     ink: Literal["dark", "light"] = "dark"
 
 
-class InputSpec(_Part):
+class InputSpec(Part):
     """One tensor that callers send."""
 
     datatype: Datatype
@@ -90,46 +55,6 @@ class InputSpec(_Part):
         return TensorSpec(name, self.datatype, self.shape, self.allow_missing, picture)
 
 
-class NodeSpec(_Part):
-    """One node: exactly one of ``model``, ``transform``, ``combine`` says what it is."""
-
-    model: str | None = None
-    transform: str | None = None
-    combine: str | None = None
-    inputs: Annotated[dict[str, str], BeforeValidator(_numbered)]
-    weights: tuple[float, ...] | None = None
-    classes: tuple[int, ...] | None = None
-
-    @property
-    def kind(self) -> str:
-        return "model" if self.model else "transform" if self.transform else "combine"
-
-    @property
-    def ref(self) -> str:
-        """MODEL@VERSION or MODEL@ALIAS as written; empty for a combiner."""
-        return self.model or self.transform or ""
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        kinds = [kind for kind in ("model", "transform", "combine") if getattr(self, kind) is not None]
-        if len(kinds) != 1:
-            raise ValueError(f"a node is one of model, transform, combine; this one is {' and '.join(kinds) or 'none'}")
-        if kinds != ["combine"]:
-            only_combine = [key for key in ("weights", "classes") if getattr(self, key) is not None]
-            if only_combine:
-                raise ValueError(f"{only_combine[0]!r} belongs to a combine node only")
-        elif not self.inputs or list(self.inputs) != [str(index) for index in range(len(self.inputs))]:
-            raise ValueError("a combine node takes a list of inputs, as in [a.probabilities, b.probabilities]")
-        return self
-
-
-class SubGraphSpec(_Part):
-    """The graph of an ensemble: its inputs are those of the ensemble's signature."""
-
-    nodes: dict[Label, NodeSpec] = Field(min_length=1)
-    outputs: dict[TensorName, str] = Field(min_length=1)
-
-
 class GraphSpec(SubGraphSpec):
     """The graph of a service."""
 
@@ -143,38 +68,37 @@ class GraphSpec(SubGraphSpec):
         return self
 
 
-class LimitsSpec(_Part):
+class LimitsSpec(Part):
     """What one replica of the gateway grants the service."""
 
     deadline_ms: float | None = Field(default=None, gt=0)
     max_queue: int = Field(default=512, ge=0)
     max_batch: int = Field(default=1024, ge=1)  # rows in one request
     max_concurrent: int = Field(default=2, ge=1)  # long calls that run at a time
+    batch_rows: int = Field(default=64, ge=1)  # rows of several requests that run together; 1: each by itself
+    max_wait_ms: float = Field(default=2.0, ge=0)  # the longest that a row waits for others
 
 
-class SloSpec(_Part):
+class SloSpec(Part):
     """What the operator promises; the planner heeds ``p95_ms``, status shows both against what was measured."""
 
     p95_ms: float | None = Field(default=None, gt=0)
     error_rate: float | None = Field(default=None, ge=0, le=1)
 
 
-class ServiceSpec(_Part):
-    """One service.yaml."""
+class ServiceSpec(Part):
+    """One service.yaml. ``replicas`` is what fan-out nodes have that say nothing else."""
 
     service: Label
     graph: GraphSpec
-    placement: Literal["auto", "merged", "fused"] = "auto"
+    placement: Literal["auto", "merged", "fused", "fanout"] = "auto"
+    replicas: ReplicasSpec | None = None
     limits: LimitsSpec = LimitsSpec()
     slo: SloSpec = SloSpec()
 
 
 def load_service(document: Document) -> ServiceSpec:
     """The document as a service; the first thing wrong is a ``DocumentError`` with its line and field."""
-    for place in _later_keys(document.data):
-        raise document.error("this version does not know it yet; remove the key", *place)
-    if document.data.get("placement") == "fanout":
-        raise document.error("this version has no fanout yet; use auto, merged or fused", "placement")
     return document.parse(ServiceSpec)
 
 
@@ -184,22 +108,5 @@ def load_subgraph(data: Mapping[str, Any], ref: str) -> SubGraphSpec:
         return SubGraphSpec.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        raise Invalid(f"the graph of {ref} is broken at {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-def _later_keys(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for where, keys in _LATER.items():
-        for path, found in _mappings(data, tuple(where.split(".")) if where else ()):
-            yield from ((*path, key) for key in found if key in keys)
-
-
-def _mappings(data: Any, pattern: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """The mappings at ``pattern``, where ``*`` is any key, with their places."""
-    if not isinstance(data, Mapping):
-        return
-    if not pattern:
-        yield (), data
-        return
-    for key in list(data) if pattern[0] == "*" else [pattern[0]]:
-        for path, found in _mappings(data.get(key), pattern[1:]):
-            yield (key, *path), found
+        problem = first["msg"].removeprefix("Value error, ")
+        raise Invalid(f"the graph of {ref} is broken at {'.'.join(map(str, first['loc']))}: {problem}") from None

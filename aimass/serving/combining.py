@@ -1,15 +1,16 @@
-"""A combine node at work in numpy: the combiner's probabilities, and the label that stands for the best of them."""
+"""A combine node at work in numpy: what the combiner makes of its members, and the label that stands for the best."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from aimass.core import plugins
 from aimass.core.batch import Array, Batch
+from aimass.core.errors import Unavailable
 from aimass.core.signature import Signature
 from aimass.ensembling.combiners import COMBINERS
 from aimass.ensembling.combiners.base import Combiner
-
-LABEL = "label"
-PROBABILITIES = "probabilities"
+from aimass.graph.graph import LABEL
 
 
 def make_combiner(name: str, weights: tuple[float, ...] | None, field: str = "combine") -> Combiner:
@@ -19,19 +20,35 @@ def make_combiner(name: str, weights: tuple[float, ...] | None, field: str = "co
 
 
 class Combine:
-    """Called with the members' outputs, in order; answers what of ``probabilities`` and ``label`` is wanted."""
+    """Called with the members' outputs, in order; answers what the combiner gives, and ``label`` where it is wanted."""
 
     def __init__(
-        self, name: str, weights: tuple[float, ...] | None, classes: tuple[int, ...] | None, signature: Signature
+        self,
+        name: str,
+        weights: tuple[float, ...] | None,
+        classes: tuple[int, ...] | None,
+        signature: Signature,
+        quorum: int | None = None,
     ) -> None:
-        self._combine = make_combiner(name, weights).combine
+        self._combiner = make_combiner(name, weights)
         self._classes: Array | None = None if classes is None else np.array(classes, np.int64)
         self._labels = any(spec.name == LABEL for spec in signature.outputs)
+        self._quorum = quorum
 
     def __call__(self, members: Batch) -> Batch:
-        probabilities = self._combine(list(members.values()))
-        answer: Batch = {PROBABILITIES: probabilities}
+        return self._answer(self._combiner.combine(list(members.values())))
+
+    def combine_present(self, members: Mapping[str, Array | None]) -> Batch:
+        """Of the members that are not None; ``Unavailable`` below the quorum, or when the combiner cannot."""
+        present = sum(1 for member in members.values() if member is not None)
+        needed = len(members) if self._quorum is None else self._quorum
+        if present < needed:
+            raise Unavailable(f"{present} of {len(members)} members answered; {needed} are needed")
+        return self._answer(self._combiner.combine_present(list(members.values())))
+
+    def _answer(self, combined: Array) -> Batch:
+        answer: Batch = {self._combiner.output: combined}
         if self._labels:
-            best = probabilities.argmax(axis=1)
+            best = combined.argmax(axis=1)
             answer[LABEL] = best if self._classes is None else self._classes[best]
         return answer

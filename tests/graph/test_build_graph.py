@@ -1,10 +1,17 @@
 """Good documents become the graphs they describe, ensembles expanded, in the one order."""
 
+import json
+from pathlib import Path
+
+import pytest
+
 from aimass.core.documents import Document
+from aimass.core.errors import Invalid
 from aimass.graph.graph import Source
+from aimass.graph.missing import optional
 from aimass.graph.revision import canonical, digest, graph_of
 from aimass.graph.spec import load_service
-from tests.graph.registered import VOTE, graph_from, one_model
+from tests.graph.registered import VOTE, WHOLE, graph_from, one_model
 
 
 def test_aliases_are_pinned_and_nodes_stand_in_the_order_they_run() -> None:
@@ -56,6 +63,92 @@ def test_a_stored_revision_gives_its_graph_back() -> None:
     for text in (VOTE, one_model("digits-outer@1")):
         graph = graph_from(text)
         assert graph_of(canonical(graph, _spec(text))) == graph
+
+
+@pytest.mark.parametrize("name", ["format-1-ensemble", "format-1-settings", "format-2-whole"])
+def test_documents_of_every_format_keep_their_digest(name: str) -> None:
+    golden = json.loads((Path(__file__).parent / "golden" / f"{name}.json").read_text())
+    graph = graph_from(golden["service"])
+    made = canonical(graph, _spec(golden["service"]))
+    assert made == golden["revision"]
+    assert digest(made) == digest(golden["revision"]) == golden["digest"]
+    assert graph_of(golden["revision"]) == graph
+
+
+def test_a_format_to_come_is_refused() -> None:
+    with pytest.raises(Invalid, match="update AI Mass"):
+        graph_of({"format": 3})
+
+
+def test_only_what_is_new_needs_the_new_format() -> None:
+    new = ["limits: {batch_rows: 8}", "limits: {max_wait_ms: 0}"]
+    for text in (VOTE, VOTE + "limits: {batch_rows: 64, max_wait_ms: 2}\n"):
+        assert canonical(graph_from(text), _spec(text))["format"] == 1
+    said = ["quorum: 1", "placement: fused", "on_missing: renormalise"]
+    for text in (
+        *(VOTE + f"{line}\n" for line in new),
+        *(VOTE.replace("combine:", f"{line}\n      combine:") for line in said),
+    ):
+        assert canonical(graph_from(text), _spec(text))["format"] == 2
+
+
+def test_documents_that_mean_the_same_have_one_digest() -> None:
+    same = [
+        ("quorum: 1\n      on_missing: renormalise", "quorum: 1"),
+        ("quorum: 1\n      on_missing: renormalise", "on_missing: renormalise"),
+        ("temperatures: [1.5, 1]", "temperatures: [1.5, 1.0]"),
+        ("failures: 3, reset_s: 5", "reset_s: 5, failures: 3"),
+        ('"-1"', '" -1"'),
+    ]
+    assert {_digest(WHOLE.replace(old, new)) for old, new in same} == {_digest(WHOLE)}
+    lines = ("quorum: 2", "on_missing: fail")
+    assert {_digest(VOTE.replace("combine:", f"{line}\n      combine:")) for line in lines} == {_digest(VOTE)}
+    one = WHOLE.replace("thresholds: [0.9, 0.8]", "threshold: 0.9")
+    assert _digest(one) == _digest(WHOLE.replace("[0.9, 0.8]", "[0.9, 0.9]"))
+
+
+def test_to_insist_on_a_node_counts_only_where_it_could_be_lost() -> None:
+    plain = VOTE.replace("      model: digits-forest@1\n", "      model: digits-forest@1\n      required: true\n")
+    assert _digest(plain) == _digest(VOTE)
+    with_quorum = VOTE.replace("combine:", "quorum: 1\n      combine:")
+    insists = plain.replace("combine:", "quorum: 1\n      combine:")
+    assert optional(graph_from(with_quorum)) == {"forest", "linear", "scale"}
+    assert optional(graph_from(insists)) == {"linear", "scale"}
+    assert _digest(insists) != _digest(with_quorum)
+    assert graph_of(canonical(graph_from(insists), _spec(insists))) == graph_from(insists)
+
+
+def test_a_node_that_two_members_need_cannot_be_lost() -> None:
+    both = VOTE.replace("x: $in.image}\n    vote", "x: scale.y}\n    vote").replace(
+        "combine:", "quorum: 1\n      combine:"
+    )
+    assert optional(graph_from(both)) == {"forest", "linear"}
+
+
+def test_a_stacking_becomes_two_nodes() -> None:
+    nodes = {node.name: node for node in graph_from(WHOLE).nodes}
+    members, meta = nodes["meta.members"], nodes["meta"]
+    assert (members.combine, [str(source) for _, source in members.inputs]) == (
+        "stack",
+        ["small.probabilities", "vote.probabilities"],
+    )
+    assert [(spec.name, spec.shape) for spec in members.signature.outputs] == [("features", (-1, 20))]
+    assert meta.inputs == (("features", Source("meta.members", "features")),)
+
+
+def test_a_cascade_and_a_switch() -> None:
+    nodes = {node.name: node for node in graph_from(WHOLE).nodes}
+    gate, route = nodes["gate"], nodes["route"]
+    assert (gate.thresholds, gate.temperatures) == ((0.9, 0.8), (1.5, 1.0))
+    assert [spec.name for spec in gate.signature.outputs] == ["label", "probabilities", "member"]
+    assert [port for port, _ in route.inputs] == [
+        *("select", "-1.best", "-1.chances", "0.best", "0.chances", "else.best", "else.chances")
+    ]
+    assert route.inputs[1] == ("-1.best", Source("gate", "label"))
+    assert [(spec.name, spec.datatype, spec.shape) for spec in route.signature.outputs] == [
+        ("best", "INT64", (-1,)),
+        ("chances", "FP32", (-1, 10)),
+    ]
 
 
 def test_a_graph_may_share_a_node_and_name_a_tensor_twice() -> None:

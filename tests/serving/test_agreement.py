@@ -129,7 +129,7 @@ def random_services(draw: st.DrawFn) -> str:
         pick = st.sampled_from(tensors)
         chances = [tensor for tensor in tensors if tensor.endswith("probabilities")]
         if len(chances) > 1 and draw(st.booleans()):
-            members = draw(st.lists(st.sampled_from(chances), min_size=1, max_size=4))
+            members = draw(st.lists(st.sampled_from(chances), min_size=1, max_size=4, unique=True))
             weights = draw(st.lists(st.integers(1, 9), min_size=len(members), max_size=len(members)))
             how = f"combine: weighted, weights: {weights}" if draw(st.booleans()) else "combine: mean"
             nodes.append(f"    n{index}: {{{how}, inputs: [{', '.join(members)}]}}")

@@ -1,12 +1,13 @@
 """The contract of a combiner: probabilities of the same rows and classes in, one such array out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
 from aimass.core.batch import Array
-from aimass.core.errors import Invalid
+from aimass.core.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -21,7 +22,9 @@ class Combiner(ABC):
     Every member gives FP32 [rows, classes]. Which class a column stands for, and the label, is the caller's.
     """
 
-    output: ClassVar[str] = "probabilities"
+    output: ClassVar[str] = "probabilities"  # else what it gives are no probabilities, and there is no label
+    alike: ClassVar[bool] = True  # every member has the same columns
+    goes_on: ClassVar[bool] = True  # without some of its members, if it must
 
     @final
     def __init__(self, weights: tuple[float, ...] | None = None) -> None:
@@ -33,14 +36,28 @@ class Combiner(ABC):
     def combine(self, members: list[Array]) -> Array:
         """One FP32 [rows, classes] of the members'; ``Invalid`` when their shapes, types or number do not fit."""
         self._check_count(len(members))
-        first = members[0]
+        wanted = members[0].shape[:2] if self.alike else members[0].shape[:1]
         for index, member in enumerate(members):
-            if member.dtype != np.float32 or member.ndim != 2 or member.shape != first.shape:
+            if member.dtype != np.float32 or member.ndim != 2 or member.shape[: len(wanted)] != wanted:
                 raise Invalid(
                     f"member {index} gives {member.dtype} {list(member.shape)}; "
-                    f"every member must give float32 {list(first.shape[:2])}"
+                    f"every member must give float32 {[*wanted, 'any'][:2]}"
                 )
         return self._combine(members)
+
+    @final
+    def combine_present(self, members: Sequence[Array | None]) -> Array:
+        """The same of those that are not None, as if there were no others: weights count in proportion to each other.
+
+        ``Unavailable`` when nobody is left that counts, or when this combiner needs every member.
+        """
+        present = [(index, member) for index, member in enumerate(members) if member is not None]
+        if len(present) == len(members):
+            return self.combine([member for _, member in present])
+        weights = None if self.weights is None else tuple(self.weights[index] for index, _ in present)
+        if not self.goes_on or not present or (weights is not None and sum(weights) <= 0):
+            raise Unavailable(f"only {len(present)} of {len(members)} members answered, which is too few to combine")
+        return type(self)(weights).combine([member for _, member in present])
 
     @final
     def onnx_nodes(self, inputs: list[str], output: str, prefix: str) -> Nodes:

@@ -1,6 +1,5 @@
 """The weighted average; weights are shares, brought to a sum of one."""
 
-import math
 from functools import cached_property
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
 from aimass.ensembling.combiners.base import Combiner, Nodes
+from aimass.ensembling.shares import check_weights, shares_of
 
 
 class WeightedCombiner(Combiner):
@@ -16,16 +16,11 @@ class WeightedCombiner(Combiner):
     def _check_weights(self, weights: tuple[float, ...] | None) -> None:
         if not weights:
             raise Invalid("weighted needs weights, one for each member", field="weights")
-        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not math.isfinite(sum(weights)):
-            raise Invalid(f"weights {list(weights)} must be finite and not negative", field="weights")
-        if sum(weights) <= 0:
-            raise Invalid(f"weights {list(weights)} are all zero; one at least must count", field="weights")
+        check_weights(weights)
 
     @cached_property
     def _shares(self) -> list[np.float32]:
-        weights = self.weights or ()
-        total = math.fsum(weights)
-        return [np.float32(weight / total) for weight in weights]
+        return shares_of(self.weights or ())
 
     def _combine(self, members: list[Array]) -> Array:
         shares = self._shares

@@ -10,8 +10,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from aimass.core.errors import Invalid
 from aimass.core.ids import Digest
 from aimass.core.signature import NUMPY, TensorSpec
-from aimass.graph.check import LABEL, PROBABILITIES
-from aimass.graph.graph import INPUT, Graph, Node, Source
+from aimass.graph.graph import INPUT, LABEL, PROBABILITIES, Graph, Node, Source
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout, LayoutNode, Read
 from aimass.serving.plans import onnx_parts

@@ -1,0 +1,1 @@
+"""The parts of a service document as pydantic models: nodes, their treatment, names."""
