@@ -1,29 +1,56 @@
-"""Long calls in a few threads, fairly between services and within bounds.
+"""Long calls in a few threads, fairly between services and within bounds; those of one plan that wait leave together.
 
 A call with at most ``LoadedPlan.inline_rows`` rows does not come here: it runs on the event loop, without an await.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from typing import Protocol
+from weakref import WeakKeyDictionary, ref
 
 from aimass.core.batch import Batch
 from aimass.core.clock import Clock, SystemClock
-from aimass.core.errors import Timeout, Unavailable
+from aimass.core.errors import Unavailable
 from aimass.core.events import Trace
-from aimass.serving.loader import LoadedPlan
+from aimass.serving.batching.batcher import Batcher, Done, Observe
+from aimass.serving.batching.rules import Cost, Rules
+from aimass.serving.batching.waiting import Trip
+
+HOP_S = 0.0001  # into a thread and back, which a call pays whatever its rows
 
 
-@dataclass(eq=False)
+class Runnable(Protocol):
+    """What the threads run: a loaded plan, or a step of one. Told apart by identity."""
+
+    @property
+    def plan(self) -> str:
+        """What it is called in traces that name no nodes."""
+
+    def run(self, batch: Batch, trace: Trace | None = None) -> Batch: ...
+
+    def warm_us(self, rows: int) -> float: ...
+
+
 class Slot:
-    """A service's share of the threads: calls that run at a time, and calls that may wait."""
+    """A service's share of the threads: calls that run at a time, requests that may wait, rows in one call."""
 
-    service: str
-    max_concurrent: int
-    max_queue: int
-    running: int = 0
-    waiting: "deque[asyncio.Future[None]]" = field(default_factory=deque)
+    def __init__(
+        self, service: str, max_concurrent: int, max_queue: int, max_rows: int = 1024, max_wait_s: float = 0.002
+    ) -> None:
+        self.service = service
+        self.rules = Rules(max_rows, max_wait_s, width=max_concurrent, max_queue=max_queue)
+        self.running = 0
+        self.batchers: WeakKeyDictionary[Runnable, Batcher] = WeakKeyDictionary()
+        self.observers: WeakKeyDictionary[Runnable, Observe] = WeakKeyDictionary()
+        """Who is told of the calls of which plan; see ``Batcher.observe``."""
+        self.wanting: deque[Batcher] = deque()  # those that would start a call
+
+    @property
+    def waiting(self) -> int:
+        """Requests of the service that wait."""
+        return sum(batcher.waiting for batcher in self.batchers.values())
 
 
 class Executor:
@@ -32,97 +59,108 @@ class Executor:
     def __init__(self, threads: int, clock: Clock | None = None) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aimass-run")
         self._free = threads
-        self._turns: deque[Slot] = deque()  # slots with waiting calls, in the order of their next turn
+        self._turns: deque[Slot] = deque()  # slots that would start a call, in the order of their next turn
         self._clock: Clock = clock or SystemClock()
 
     async def submit(
-        self, slot: Slot, plan: LoadedPlan, batch: Batch, rows: int, deadline_s: float | None, trace: Trace
+        self, slot: Slot, plan: Runnable, batch: Batch, rows: int, deadline_s: float | None, trace: Trace
     ) -> Batch:
         """The answer, from a thread, when it is the service's turn.
 
-        ``deadline_s`` is on the monotonic clock. A full queue is ``Unavailable``; a deadline that passes while the
-        call waits or runs is ``Timeout``. A call that runs cannot be stopped: it keeps its thread until it ends.
-        Cancelled while it waits, the call never runs. Sets the trace's ``queue_s`` and ``node_s``.
+        ``deadline_s`` is on the monotonic clock. ``Unavailable`` at once when the queue is full, or longer than the
+        deadline allows; ``Timeout`` when the deadline passes while the call waits or runs. A call that runs cannot be
+        stopped: it keeps its thread until it ends. Cancelled while it waits, the call never runs. Sets the trace's
+        ``queue_s`` and ``node_s``: of a call together with others, this one's part by its rows.
         """
-        arrived = self._clock.monotonic()
-        if deadline_s is not None and deadline_s <= arrived:
-            raise Timeout(f"the request's deadline passed before service {slot.service!r} could run it")
-        if self._free and slot.running < slot.max_concurrent and not slot.waiting:
-            self._take(slot)
-        else:
-            await self._wait(slot, plan.warm_us(rows), deadline_s)
-        trace.queue_s = self._clock.monotonic() - arrived
-        scratch = Trace(trace.request_id)  # the thread may outlive the request, and its trace is read then
-        work = asyncio.get_running_loop().run_in_executor(self._pool, plan.run, batch, scratch)
-        work.add_done_callback(lambda done: self._end(slot, done))
-        await asyncio.wait({work}, timeout=self._left(deadline_s))
-        if not work.done():
-            raise Timeout(f"service {slot.service!r} did not answer before the request's deadline; allow it more time")
-        trace.node_s = scratch.node_s
-        return work.result()
+        batcher = slot.batchers.get(plan) or self._add(slot, plan)
+        answer = await batcher.submit(batch, rows, deadline_s)
+        trace.queue_s = answer.waited_s
+        trace.node_s = answer.node_s or {plan.plan: answer.run_s}
+        return answer.outputs
 
     def close(self) -> None:
         """Take no more work; what runs is finished."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _wait(self, slot: Slot, call_us: float, deadline_s: float | None) -> None:
-        """Return when this call may run: a thread is then taken for it."""
-        if len(slot.waiting) >= slot.max_queue:
-            raise Unavailable(
-                f"service {slot.service!r} has {len(slot.waiting)} calls waiting, its limit; try again later",
-                retry_after_s=max(1.0, len(slot.waiting) * call_us / 1e6 / slot.max_concurrent),
-            )
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        left_s = self._left(deadline_s)
-        timer = None if left_s is None else loop.call_later(left_s, _expire, turn, slot.service)
+    def _add(self, slot: Slot, plan: Runnable) -> Batcher:
+        runnable = ref(plan)
+
+        def run(trip: Trip, done: Done) -> None:
+            found = runnable()
+            if found is None:
+                raise Unavailable(f"this revision of service {slot.service!r} was unloaded; try again")
+            self._pool.submit(_work, found, trip, done, asyncio.get_running_loop())
+
+        what = f"service {slot.service!r}"
+        batcher = Batcher(what, run, slot.rules, self._clock, _cost(plan), _Turn(self, slot))
+        batcher.observe = slot.observers.get(plan)
+        slot.batchers[plan] = batcher
+        return batcher
+
+    def let_in(self, slot: Slot, batcher: Batcher) -> bool:
+        """Whether the service may start a call; else it gets in line, and ``batcher`` is kicked at its turn."""
+        if self._free and slot.running < slot.rules.width:
+            self._free -= 1
+            slot.running += 1
+            return True
+        if batcher not in slot.wanting:
+            slot.wanting.append(batcher)
         if slot not in self._turns:
             self._turns.append(slot)
-        slot.waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._give_back(slot)  # its turn had come in the same tick
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if turn in slot.waiting:
-                slot.waiting.remove(turn)
+        return False
 
-    def _take(self, slot: Slot) -> None:
-        self._free -= 1
-        slot.running += 1
-
-    def _end(self, slot: Slot, work: "asyncio.Future[Batch]") -> None:
-        if not work.cancelled():
-            work.exception()  # seen, also where nobody waits any more
-        self._give_back(slot)
-
-    def _give_back(self, slot: Slot) -> None:
+    def end(self, slot: Slot) -> None:
+        """A call of the service has ended: whoever is next may start one."""
         self._free += 1
         slot.running -= 1
         for _ in range(len(self._turns)):
-            if not self._free:
+            if not self._free or not self._turns:
                 return
-            self._let_in(self._turns.popleft())
+            self._take_turn(self._turns.popleft())
 
-    def _let_in(self, slot: Slot) -> None:
-        """The slot's first waiting call, if the slot may run one; a slot with more goes to the end of the line."""
-        while slot.waiting and slot.running < slot.max_concurrent:
-            turn = slot.waiting.popleft()
-            if not turn.done():
-                self._take(slot)
-                turn.set_result(None)
-                break
-        if slot.waiting:
+    def _take_turn(self, slot: Slot) -> None:
+        """One call of the slot, if it may run one; a slot that wants more goes to the end of the line."""
+        before = slot.running
+        while slot.wanting and slot.running == before and before < slot.rules.width:
+            slot.wanting.popleft().kick()
+        if slot.wanting and slot not in self._turns:
             self._turns.append(slot)
 
-    def _left(self, deadline_s: float | None) -> float | None:
-        return None if deadline_s is None else max(0.0, deadline_s - self._clock.monotonic())
+
+class _Turn:
+    """A slot's gate to the threads."""
+
+    def __init__(self, executor: Executor, slot: Slot) -> None:
+        self._executor = executor
+        self._slot = slot
+
+    def waiting(self, batcher: Batcher) -> int:
+        return self._slot.waiting
+
+    def take(self, batcher: Batcher) -> bool:
+        return self._executor.let_in(self._slot, batcher)
+
+    def give_back(self) -> None:
+        self._executor.end(self._slot)
 
 
-def _expire(turn: "asyncio.Future[None]", service: str) -> None:
-    if not turn.done():
-        turn.set_exception(Timeout(f"the request's deadline passed in the queue of service {service!r}"))
+def _work(plan: Runnable, trip: Trip, done: Done, loop: asyncio.AbstractEventLoop) -> None:
+    """In a thread. A future of the event loop's own would cost a round of it more."""
+    outputs: Batch = {}
+    error: BaseException | None = None
+    trace = Trace("")
+    try:
+        outputs = plan.run(trip.batch, trace)
+    except BaseException as raised:  # noqa: BLE001 - whatever it is, the callers get it
+        error = raised
+    trip.node_s = trace.node_s
+    with contextlib.suppress(RuntimeError):  # the event loop has been closed: nobody waits any more
+        loop.call_soon_threadsafe(done, outputs, error)
+
+
+def _cost(plan: Runnable) -> Cost:
+    """Linear in rows, from what the plan measured when it was loaded; keeps no reference to it."""
+    one, nine = plan.warm_us(1) / 1e6, plan.warm_us(9) / 1e6
+    row_s = max(0.0, (nine - one) / 8)
+    fixed_s = max(0.0, one - row_s) + HOP_S
+    return lambda rows: fixed_s + row_s * rows

@@ -10,15 +10,19 @@ that, sixteen callers of a call of 20 ms would fall into two halves that wait fo
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from aimass.core.batch import Batch, concat, take
 from aimass.core.clock import Clock
-from aimass.core.errors import AimassError, Bug, Kind, Timeout, Unavailable
+from aimass.core.errors import AimassError, Bug, Kind, Timeout
 from aimass.serving.batching.rules import COMPANY_PART, TIMER_S, Cost, Pace, Rules, check_deadline, check_queue
 from aimass.serving.batching.waiting import Answer, Entry, Trip, Waiting, shapes
 
-Run = Callable[[Trip], "asyncio.Future[Batch]"]
+Done = Callable[[Batch, BaseException | None], None]
+Run = Callable[[Trip, Done], None]
+"""Starts a call; ``done`` gets its outputs, or the error, on the event loop, once."""
+
 Observe = Callable[[int, list[float]], None]
 """(rows of a call that has left, seconds that each of its requests had waited)."""
 
@@ -26,7 +30,10 @@ NOT_THE_ROWS = (Kind.UNAVAILABLE, Kind.TIMEOUT)  # failures that fewer rows woul
 
 
 class Gate(Protocol):
-    """Leave to start a call, where several batchers share one runtime."""
+    """Leave to start a call, where several batchers share one runtime and one queue's bound."""
+
+    def waiting(self, batcher: "Batcher") -> int:
+        """Requests that count against the queue's bound."""
 
     def take(self, batcher: "Batcher") -> bool:
         """Whether it may start now. If not, the gate kicks the batcher when it may."""
@@ -38,6 +45,9 @@ class Gate(Protocol):
 class OpenGate:
     """Lets everything in."""
 
+    def waiting(self, batcher: "Batcher") -> int:
+        return batcher.waiting
+
     def take(self, batcher: "Batcher") -> bool:
         return True
 
@@ -48,9 +58,8 @@ class OpenGate:
 class Batcher:
     """One per thing that runs calls; used from one event loop only.
 
-    ``what`` names it in errors. ``run`` may return before the call is done, and must not cancel it by itself when its
-    future is cancelled: it sets ``trip.abandon`` for that. A call that fails for its rows' sake is run again in halves,
-    so that a bad row fails its own request only.
+    ``what`` names it in errors. A call that fails for its rows' sake is run again in halves, so that a bad row fails
+    its own request only.
     """
 
     def __init__(
@@ -85,6 +94,7 @@ class Batcher:
         """What will be the answer to these rows; cancel it to take them back.
 
         ``deadline_s`` is on the monotonic clock: past it the future is ``Timeout``, and rows that still wait never run.
+        When others could go in their stead, so are rows that could not be back in time.
         ``Unavailable`` is raised at once when the queue is full, or too long for the deadline.
         """
         now = self._clock.monotonic()
@@ -93,7 +103,7 @@ class Batcher:
             raise Timeout(f"the request's deadline passed before {self._what} could run it")
         if self._waiting or self._out:
             wait_s = self.predict_wait_s(now)
-            check_queue(self._what, len(self._waiting), self.rules.max_queue, wait_s)
+            check_queue(self._what, self._gate.waiting(self), self.rules.max_queue, wait_s)
             together = min(self._max_rows, self._waiting.rows % self._max_rows + rows)
             check_deadline(self._what, left_s, wait_s, self.pace.predict_s(together))
         loop = asyncio.get_running_loop()
@@ -160,7 +170,10 @@ class Batcher:
         self.kick()
 
     def _leave(self, first: Entry, now: float) -> None:
-        entries = self._waiting.take(first, self._max_rows)
+        run_s = self.pace.predict_s(min(self._max_rows, self._waiting.rows))
+        entries, late = self._waiting.take(first, self._max_rows, now + run_s)
+        for entry in late:
+            entry.answer.set_exception(Timeout(f"{self._what} was too busy to answer before the request's deadline"))
         if not entries:
             self._gate.give_back()
             return
@@ -176,18 +189,15 @@ class Batcher:
         for entry in entries:
             entry.trip = trip
         try:
-            work = self._run(trip)
+            self._run(trip, partial(self._back, trip))
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers get it
-            work = asyncio.get_running_loop().create_future()
-            work.set_exception(error)
-        work.add_done_callback(lambda work: self._back(trip, work))
+            asyncio.get_running_loop().call_soon(self._back, trip, {}, error)
 
-    def _back(self, trip: Trip, work: "asyncio.Future[Batch]") -> None:
+    def _back(self, trip: Trip, outputs: Batch, error: BaseException | None) -> None:
         now = self._clock.monotonic()
         self._out.remove(trip)
-        error = Unavailable(f"{self._what} was stopped; try again") if work.cancelled() else work.exception()
         if error is None:
-            error = self._deliver(trip, work.result(), now)
+            error = self._deliver(trip, outputs, now)
         if error is not None:
             self._fail(trip, error)
         while trip.rest:

@@ -109,18 +109,24 @@ class Waiting:
         """The first entry of a group that holds so many rows."""
         return next((group.entries[0] for group in self._groups.values() if group.rows >= rows), None)
 
-    def take(self, first: Entry, max_rows: int) -> list[Entry]:
-        """``first``, which is the oldest of its group, and those of the group behind it that fit in beside it."""
+    def take(self, first: Entry, max_rows: int, back_s: float) -> tuple[list[Entry], list[Entry]]:
+        """``first``, the oldest of its group, and those of the group behind it that fit in beside it. And those that
+        were passed over, though never all, because the call will be back (at ``back_s``) after their deadline."""
         entries = self._groups[first.group].entries
         taken: list[Entry] = []
+        late: list[Entry] = []
         left = max_rows
         while entries and (not taken or entries[0].rows <= left):
             entry = entries.popleft()
             self._left(entry)
-            if not entry.answer.done():  # cancelled in this very round of the event loop
+            if entry.answer.done():
+                continue  # cancelled in this very round of the event loop
+            if entry.deadline_s is not None and entry.deadline_s < back_s and (taken or entries):
+                late.append(entry)
+            else:
                 taken.append(entry)
                 left -= entry.rows
-        return taken
+        return taken, late
 
     def _left(self, entry: Entry) -> None:
         entry.is_waiting = False

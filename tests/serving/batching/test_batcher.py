@@ -8,9 +8,10 @@ import pytest
 
 from aimass.core.batch import Batch
 from aimass.core.errors import Bug, Invalid, Timeout, Unavailable
-from aimass.serving.batching.batcher import Batcher
+from aimass.serving.batching.batcher import Batcher, Done
 from aimass.serving.batching.rules import Rules
 from aimass.serving.batching.waiting import Answer, Trip
+from tests.serving.batching.batching_kit import tell
 from tests.serving.virtual_time import VirtualLoop, run
 
 CALL_S = 0.020
@@ -25,10 +26,16 @@ class Model:
         self.seconds = seconds
         self.calls: list[tuple[float, int]] = []
         self.error: Exception = Invalid("a row of -1")
+        self.can_stop = True
+        self.tasks: list[asyncio.Task[Batch]] = []
 
-    def __call__(self, trip: Trip) -> "asyncio.Task[Batch]":
+    def __call__(self, trip: Trip, done: Done) -> None:
         self.calls.append((round(self.loop.time() - 1000, 6), trip.rows))
-        return asyncio.ensure_future(self._answer(trip))
+        task = asyncio.ensure_future(self._answer(trip))
+        task.add_done_callback(lambda _: tell(task, done))
+        if self.can_stop:
+            trip.abandon = task.cancel
+        self.tasks.append(task)
 
     async def _answer(self, trip: Trip) -> Batch:
         await asyncio.sleep(self.seconds if isinstance(self.seconds, float) else self.seconds(trip.rows))
@@ -187,10 +194,8 @@ def test_a_call_that_nobody_could_answer_is_not_tried_again() -> None:
 
 def test_outputs_with_other_rows_than_were_asked_for_are_nobodys() -> None:
     async def program(loop: VirtualLoop) -> None:
-        def short(trip: Trip) -> "asyncio.Future[Batch]":
-            done: asyncio.Future[Batch] = loop.create_future()
-            loop.call_later(CALL_S, done.set_result, {"y": np.zeros((max(1, trip.rows - 1), 2))})
-            return done
+        def short(trip: Trip, done: Done) -> None:
+            loop.call_later(CALL_S, done, {"y": np.zeros((max(1, trip.rows - 1), 2))}, None)
 
         batcher = Batcher("m", short, Rules(), loop)
         answers = await asyncio.gather(ask(batcher, 1), ask(batcher, 2), ask(batcher, 3, 4), return_exceptions=True)
@@ -203,6 +208,7 @@ def test_outputs_with_other_rows_than_were_asked_for_are_nobodys() -> None:
 def test_a_deadline_that_passes_while_it_waits_or_runs() -> None:
     async def program(loop: VirtualLoop) -> None:
         model = Model(loop)
+        model.can_stop = False
         batcher = Batcher("the thing", model, Rules(), loop)
         running = ask(batcher, 1, deadline_s=loop.time() + 0.010)
         waiting = ask(batcher, 2, deadline_s=loop.time() + 0.015)
@@ -237,16 +243,9 @@ def test_rows_that_were_taken_back_never_run() -> None:
 
 def test_a_call_that_nobody_waits_for_is_let_go() -> None:
     async def program(loop: VirtualLoop) -> None:
-        tasks: list[asyncio.Task[Batch]] = []
         model = Model(loop, 60.0)
-
-        def start(trip: Trip) -> "asyncio.Task[Batch]":
-            task = model(trip)
-            tasks.append(task)
-            trip.abandon = task.cancel
-            return task
-
-        batcher = Batcher("m", start, Rules(), loop)
+        tasks = model.tasks
+        batcher = Batcher("m", model, Rules(), loop)
         first, second, third = (ask(batcher, value, deadline_s=loop.time() + 1) for value in (1, 2, 3))
         with pytest.raises(Timeout):
             await first
@@ -280,6 +279,24 @@ def test_a_full_queue_and_a_hopeless_deadline_are_refused_at_once() -> None:
         asked.append(ask(batcher, 1, deadline_s=loop.time() + 0.130))
         await asyncio.gather(*asked)
         assert loop.time() == pytest.approx(1000.122)  # the last call had waited for company
+
+    run(program)
+
+
+def test_who_cannot_be_in_time_any_more_gives_way_to_who_can() -> None:
+    async def program(loop: VirtualLoop) -> None:
+        model = Model(loop)
+        batcher = Batcher("the thing", model, Rules(max_rows=1), loop)
+        await ask(batcher, 0)
+        model.seconds = 0.030  # slower than predicted, so that the second is behind its deadline
+        first, second, third = (
+            ask(batcher, n, deadline_s=loop.time() + s) for n, s in ((1, 0.05), (2, 0.049), (3, 0.09))
+        )
+        with pytest.raises(Timeout, match="too busy to answer before"):
+            await second
+        model.seconds = 0.010
+        assert [(await one).outputs["y"].tolist() for one in (first, third)] == [[2], [6]]
+        assert len(model.calls) == 3
 
     run(program)
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from aimass.core.batch import Batch
 from aimass.core.errors import Invalid, Timeout, Unavailable
-from aimass.serving.batching.batcher import Batcher
+from aimass.serving.batching.batcher import Batcher, Done
 from aimass.serving.batching.rules import Rules
 from aimass.serving.batching.waiting import Answer, Trip
+from tests.serving.batching.batching_kit import tell
 from tests.serving.virtual_time import VirtualLoop, run
 
 
@@ -88,7 +89,7 @@ class Model:
     def cost_s(self, rows: int) -> float:
         return (self.place.fixed_ms + self.place.row_ms * rows) / 1e3
 
-    def __call__(self, trip: Trip) -> "asyncio.Task[Batch]":
+    def __call__(self, trip: Trip, done: Done) -> None:
         ids = trip.batch["id"]
         names = set(ids.tolist())
         assert not names & self.gone, "rows of somebody who had given up were run"
@@ -100,8 +101,8 @@ class Model:
             self.ran[name] = self.loop.time()
         self.count += 1
         task = asyncio.ensure_future(self._answer(trip, dies=self.count - 1 == self.place.dies_at))
+        task.add_done_callback(lambda _: tell(task, done))
         trip.abandon = task.cancel
-        return task
 
     async def _answer(self, trip: Trip, dies: bool) -> Batch:
         try:
@@ -128,8 +129,9 @@ async def _call(name: int, caller: Caller, batcher: Batcher, model: Model, loop:
         answer = await batcher.submit(batch, caller.rows, deadline_s)
     except Invalid:
         return "invalid"
-    except Timeout:
-        assert deadline_s is not None and loop.time() >= deadline_s - 1e-6
+    except Timeout as error:
+        assert deadline_s is not None
+        assert loop.time() >= deadline_s - 1e-6 or "too busy" in str(error)
         return "timeout"
     except Unavailable as error:
         assert loop.time() == began or "nobody is there" in str(error), "who is refused is refused at once"
