@@ -1,80 +1,63 @@
-"""From a layout to a loaded plan: runtimes loaded, steps precompiled, the cost of a call measured."""
+"""From a layout to a loaded plan: runtimes loaded, steps made ready, the cost of a call measured."""
 
-import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Protocol
-
-import numpy as np
 
 from aimass.core import plugins
 from aimass.core.batch import Batch
+from aimass.core.clock import Clock, SystemClock
 from aimass.core.errors import AimassError, Invalid
 from aimass.core.events import Trace
 from aimass.core.ids import Digest
+from aimass.core.policies import NO_POLICY
 from aimass.core.signature import Signature
 from aimass.graph.graph import INPUT, Source
 from aimass.runtimes import RUNTIMES
-from aimass.runtimes.samples import random_rows
 from aimass.serving.combining import Combine
+from aimass.serving.engine.assembly import Assembly
+from aimass.serving.engine.costs import Cost, measure
+from aimass.serving.engine.counts import NodeCounts
+from aimass.serving.engine.flow import Flow
+from aimass.serving.engine.frames import Predict
+from aimass.serving.engine.nodes import LocalNode
 from aimass.serving.layout import Layout, LayoutNode
-
-INLINE_US = 1000.0
-"""Calls predicted to take less run on the event loop; a thread hop costs 50 to 100 µs and a second core's time."""
-
-ENOUGH_S = 0.1  # of measuring per batch size
+from aimass.serving.remote import Remotes
 
 Checkout = Callable[[Mapping[str, Digest]], Path]
-Predict = Callable[[Batch], Batch]
 
 
 class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-class Step:
-    """One node ready to run on a list of values: which slots it reads, what it calls, which slots it fills."""
-
-    __slots__ = ("call", "name", "reads", "writes")
-
-    def __init__(
-        self, name: str, call: Predict, reads: tuple[tuple[str, int], ...], writes: tuple[tuple[str, int], ...]
-    ) -> None:
-        self.name = name
-        self.call = call
-        self.reads = reads
-        self.writes = writes
-
-    def run(self, values: list[Any]) -> None:
-        answer = self.call({port: values[slot] for port, slot in self.reads})
-        for name, slot in self.writes:
-            values[slot] = answer[name]
-
-
 class LoadedPlan:
-    """A revision in memory. ``run`` may be called from several threads at once and checks nothing: the door has."""
+    """A revision in memory. A plain one (no node elsewhere, no policy) is called by ``run``, from several threads at
+    once, and checks nothing: the door has. Every other one is called by its ``flow``, once it is connected."""
 
-    def __init__(self, layout: Layout, calls: list[Predict], owned: list[_Closable]) -> None:
+    def __init__(self, layout: Layout, calls: Mapping[str, Predict], owned: list[_Closable]) -> None:
         self.plan = layout.plan
         self.signature: Signature = layout.signature
+        self.counts = NodeCounts()
+        self.flow: Flow | None = None
+        self.is_plain = all(node.policy == NO_POLICY and not node.remote for node in layout.nodes_all())
+        self._layout = layout
         self._owned = owned
-        self._names = tuple(spec.name for spec in layout.inputs)
-        slots = {Source(INPUT, name): index for index, name in enumerate(self._names)}
-        self._steps: list[Step] = []
-        for node, call in zip(layout.nodes, calls, strict=True):
-            reads = tuple((port, slots[source]) for port, source in node.inputs)
-            for spec in node.signature.outputs:
-                slots[Source(node.name, spec.name)] = len(slots)
-            writes = tuple((spec.name, slots[Source(node.name, spec.name)]) for spec in node.signature.outputs)
-            self._steps.append(Step(node.name, call, reads, writes))
-        self._results = tuple(
-            (spec.name, slots[source]) for spec, source in zip(layout.outputs, layout.sources, strict=True)
-        )
-        self._blank = [None] * (len(slots) - len(self._names))
-        self._whole: Predict | None = calls[0] if _is_whole(layout) else None
-        self._fixed_us, self._row_us = self._measure()
-        self.inline_rows = self._inline_rows()
+        self._assembly = Assembly(layout, calls, self.counts)
+        self._names = self._assembly.inputs
+        self._frame = self._assembly.frame
+        self._steps = self._frame.steps
+        self._results = self._assembly.results
+        self._blank = self._assembly.blank
+        self._whole: Predict | None = calls[layout.nodes[0].name] if _is_whole(layout) else None
+        if self.is_plain:
+            self._local: Mapping[str, LocalNode] = {}
+            self._cost = measure(self.run, layout.inputs)
+        else:
+            self._local = {node.name: _local(node, calls) for node in layout.nodes_all() if node.name in calls}
+            self._cost = _sum(list(self._local.values()))
+        self.inline_rows = self._cost.inline_rows if self.is_plain else 0
+        self.counts.clear()
 
     def run(self, batch: Batch, trace: Trace | None = None) -> Batch:
         """The outputs for the rows of ``batch``, which must fit ``signature``. Given a trace, the seconds of each
@@ -87,17 +70,17 @@ class LoadedPlan:
             for step in self._steps:
                 step.run(values)
         else:
-            before = perf_counter()
-            for step in self._steps:
-                step.run(values)
-                after = perf_counter()
-                trace.node_s[step.name] = after - before
-                before = after
+            self._frame.run(values, trace)
         return {name: values[slot] for name, slot in self._results}
 
+    def connect(self, remotes: Remotes, clock: Clock | None = None) -> None:
+        """Make the ``flow`` of a plan that is not plain; a deployment that it names and ``remotes`` lack is
+        ``Unavailable``."""
+        self.flow = Flow(self._layout, self._assembly, self._local, remotes, clock or SystemClock())
+
     def warm_us(self, rows: int) -> float:
-        """Predicted time of a call with so many rows, from the calls measured at load."""
-        return self._fixed_us + self._row_us * rows
+        """Predicted time of a call with so many rows, from the calls measured at load; of what runs here."""
+        return self._cost.us(rows)
 
     def close(self) -> None:
         """Let the runtimes go. No call may be running."""
@@ -105,39 +88,20 @@ class LoadedPlan:
             runtime.close()
         self._owned = []
 
-    def _measure(self) -> tuple[float, float]:
-        one, eight = (self._time_us(rows) for rows in (1, 8))
-        row_us = max(0.0, (eight - one) / 7)
-        return max(0.0, one - row_us), row_us
-
-    def _time_us(self, rows: int, times: int = 5) -> float:
-        batch = random_rows(self.signature.inputs, rows, np.random.default_rng(0))
-        self.run(batch)  # the first call also allocates
-        taken: list[float] = []
-        while len(taken) < times and sum(taken) < ENOUGH_S:
-            before = perf_counter()
-            self.run(batch)
-            taken.append(perf_counter() - before)
-        return statistics.median(taken) * 1e6
-
-    def _inline_rows(self) -> int:
-        """The most rows that may run on the event loop; 0 where a free dimension leaves the cost open."""
-        if any(-1 in spec.shape[1:] for spec in self.signature.inputs):
-            return 0
-        if self._fixed_us + self._row_us >= INLINE_US:
-            return 0
-        return int((INLINE_US - self._fixed_us) / max(self._row_us, 1e-3))
-
 
 def load(layout: Layout, checkout: Checkout, device: str = "auto") -> LoadedPlan:
-    """The layout in memory, warm. ``checkout`` gives a folder with a node's files, verified.
+    """The layout in memory, warm; connected where all of it runs here. ``checkout`` gives a folder with a node's files,
+    verified.
 
     Raises what the runtime or the store raises; a plan that does not answer made-up rows is ``Invalid``.
     """
     owned: list[_Closable] = []
     try:
-        calls = [_call(node, checkout, device, owned) for node in layout.nodes]
-        return LoadedPlan(layout, calls, owned)
+        calls = {node.name: _call(node, checkout, device, owned) for node in layout.nodes_all() if _is_called(node)}
+        plan = LoadedPlan(layout, calls, owned)
+        if not plan.is_plain and not layout.apps:
+            plan.connect({})
+        return plan
     except AimassError:
         _close(owned)
         raise
@@ -146,9 +110,13 @@ def load(layout: Layout, checkout: Checkout, device: str = "auto") -> LoadedPlan
         raise Invalid(f"the {layout.plan} plan does not load: {type(error).__name__}: {error}") from error
 
 
+def _is_called(node: LayoutNode) -> bool:
+    return node.choice is None and not node.remote
+
+
 def _call(node: LayoutNode, checkout: Checkout, device: str, owned: list[_Closable]) -> Predict:
     if node.combine:
-        return Combine(node.combine, node.weights, node.classes, node.signature)
+        return Combine(node.combine, node.weights, node.classes, node.signature, node.quorum)
     runtime = plugins.load(RUNTIMES, node.runtime).load(checkout(node.files), node.signature, device)
     owned.append(runtime)
     predict: Predict = runtime.predict
@@ -160,9 +128,19 @@ def _close(owned: list[_Closable]) -> None:
         runtime.close()
 
 
+def _local(node: LayoutNode, calls: Mapping[str, Predict]) -> LocalNode:
+    call = calls[node.name]
+    return LocalNode(node.name, call, measure(call, node.signature.inputs))
+
+
+def _sum(nodes: list[LocalNode]) -> Cost:
+    one, two = (sum(node.warm_us(rows) for node in nodes) for rows in (1, 2))
+    return Cost(max(0.0, 2 * one - two), two - one)
+
+
 def _is_whole(layout: Layout) -> bool:
     """One step whose own names are the service's: its answer is the plan's answer."""
-    if len(layout.nodes) != 1 or layout.nodes[0].combine:
+    if len(layout.nodes) != 1 or not layout.nodes[0].runtime:
         return False
     node = layout.nodes[0]
     return (

@@ -32,7 +32,7 @@ def test_a_short_call_may_run_on_the_loop(tmp_path: Path, plan: str) -> None:
 def test_a_free_dimension_leaves_the_cost_open(tmp_path: Path) -> None:
     layout = layout_of(ONE, "fused")
     free = replace(layout, inputs=(TensorSpec("image", Datatype.FP32, (-1, 64, -1)),))
-    assert LoadedPlan(free, [_zeros, _zeros], []).inline_rows == 0
+    assert LoadedPlan(free, dict.fromkeys(("scale", "linear"), _zeros), []).inline_rows == 0
 
 
 def _zeros(batch: Mapping[str, object]) -> dict[str, np.ndarray]:
@@ -101,6 +101,6 @@ def test_one_step_under_other_names_is_renamed() -> None:
     layout = Layout(
         "fused", (node,), (replace(spec, name="picture"),), (replace(out, name="z"),), (Source("only", "y"),)
     )
-    plan = LoadedPlan(layout, [lambda batch: {"y": batch["x"] + 1}], [])
+    plan = LoadedPlan(layout, {"only": lambda batch: {"y": batch["x"] + 1}}, [])
     answer = plan.run({"picture": np.ones((1, 2), np.float32)})
     assert {name: array.tolist() for name, array in answer.items()} == {"z": [[2.0, 2.0]]}

@@ -1,0 +1,186 @@
+"""Which port answers which row: a switch by its selector, a cascade by its members' confidence. Asks for what must run
+for which rows, whoever runs it, and puts the parts together."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from aimass.core.batch import Array
+from aimass.core.signature import Datatype
+from aimass.graph.graph import LABEL, MEMBER, PROBABILITIES
+from aimass.serving.engine.frames import Port, Rows, Values
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Run the port's frame for these rows of the values around it. The answer is its own values."""
+
+    port: Port
+    around: Values
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Outputs in the order of the node's, and how many rows each port answered."""
+
+    outputs: Sequence[Array]
+    rows: Sequence[tuple[str, int]]
+
+
+Asking = Generator[list[Wanted], list[Values], Chosen | None]
+"""Asks for what must run, all of one list beside each other, until it returns; None: what was needed is lost."""
+
+
+class Chooser(Protocol):
+    """How a node chooses."""
+
+    entries: Sequence[Port]  # those whose frames lie right in the node's own; the others lie in these
+
+    def ask(self, values: Values) -> Asking:
+        """From the values around the node to its outputs."""
+
+
+class Switch:
+    """``select``: the slot of the selector; ``ports``: one for each case, then else."""
+
+    def __init__(self, cases: Sequence[str], datatype: Datatype, select: int, ports: Sequence[Port]) -> None:
+        self._select = select
+        self._ports = self.entries = ports
+        self._else = len(cases)
+        self._index: dict[Any, int] = {}
+        for index, case in enumerate(cases):
+            self._index.update(dict.fromkeys(_keys(case, datatype), index))
+
+    def picks(self, selector: Array) -> list[int]:
+        """Each row's port."""
+        find, other = self._index.get, self._else
+        return [find(value, other) for value in selector.reshape(-1).tolist()]
+
+    def ask(self, values: Values) -> Asking:
+        selector = values[self._select]
+        if selector is None:
+            return None
+        picks = self.picks(selector)
+        chosen = sorted(set(picks))
+        parts: list[Rows] = [None]
+        if len(chosen) > 1:
+            where = np.array(picks)
+            parts = [np.flatnonzero(where == index) for index in chosen]
+        ports = [self._ports[index] for index in chosen]
+        wanted = [Wanted(port, values, rows) for port, rows in zip(ports, parts, strict=True)]
+        answers = yield wanted
+        outputs = []
+        for position in range(len(ports[0].gives)):
+            arrays = [answer[port.gives[position]] for port, answer in zip(ports, answers, strict=True)]
+            if any(array is None for array in arrays):
+                return None
+            outputs.append(gather(len(picks), parts, arrays))
+        sizes = [
+            (port.name, len(picks) if rows is None else len(rows)) for port, rows in zip(ports, parts, strict=True)
+        ]
+        return Chosen(outputs, sizes)
+
+
+class Cascade:
+    """Rows go on from a member while its confidence is below its threshold. A member that is lost is passed over; rows
+    that nobody behind it answers keep the last answer that they had."""
+
+    def __init__(
+        self,
+        thresholds: Sequence[float],
+        temperatures: Sequence[float],
+        classes: Sequence[int] | None,
+        outputs: Sequence[str],
+        ports: Sequence[Port],
+    ) -> None:
+        self._thresholds = thresholds
+        self._temperatures = temperatures or (1.0,) * len(thresholds)
+        self._classes = None if classes is None else np.array(classes, np.int64)
+        self._names = outputs
+        self._ports = ports
+        self.entries = ports[:1]
+
+    def ask(self, values: Values) -> Asking:
+        around: Values = values
+        rows: Rows = None  # of those around
+        mine: Rows = None  # of all
+        held: tuple[Array, int] | None = None  # the last answer to the rows that go on, and whose it is
+        parts: list[tuple[Rows, Array, int]] = []
+        for index, port in enumerate(self._ports):
+            (inner,) = yield [Wanted(port, around, rows)]
+            around, rows = inner, None
+            given = inner[port.gives[0]]
+            if given is None:
+                continue
+            held = given, index
+            if index == len(self._ports) - 1:
+                break
+            goes = self._goes_on(given, index)
+            if not goes.any():
+                break
+            if goes.all():
+                continue
+            stay, rows = np.flatnonzero(~goes), np.flatnonzero(goes)
+            parts.append((stay if mine is None else mine[stay], given[stay], index))
+            held = given[rows], index
+            mine = rows if mine is None else mine[rows]
+        if held is None:
+            return None
+        parts.append((mine, *held))
+        return self._chosen(parts)
+
+    def _goes_on(self, given: Array, index: int) -> Array:
+        """A row whose confidence is not a number goes on."""
+        sure: Array = confidence(given, self._temperatures[index]) >= self._thresholds[index]
+        return ~sure
+
+    def _chosen(self, parts: list[tuple[Rows, Array, int]]) -> Chosen:
+        total = sum(len(array) for _, array, _ in parts)
+        rows = [part for part, _, _ in parts]
+        best = gather(total, rows, [array for _, array, _ in parts])
+        outputs = []
+        for name in self._names:
+            if name == PROBABILITIES:
+                outputs.append(best)
+            elif name == MEMBER:
+                outputs.append(gather(total, rows, [np.full(len(array), index, np.int64) for _, array, index in parts]))
+            elif name == LABEL:
+                column = best.argmax(axis=1)
+                outputs.append(column if self._classes is None else self._classes[column])
+        return Chosen(outputs, [(self._ports[index].name, len(array)) for _, array, index in parts])
+
+
+def confidence(probabilities: Array, temperature: float) -> Array:
+    """Each row's largest probability p after temperature scaling: the largest of p^(1/T) / sum(p^(1/T)).
+
+    FP32 [rows, classes] → FP32 [rows]. The same as dividing logits by T (Guo et al., "On Calibration of Modern Neural
+    Networks", 2017). At T = 1 the largest probability itself.
+    """
+    largest: Array = probabilities.max(axis=1)
+    if temperature == 1:
+        return largest
+    with np.errstate(all="ignore"):  # rows of zeros or of no numbers give no number
+        scaled: Array = np.power(probabilities / largest[:, None], np.float32(1 / temperature))
+        sure: Array = np.float32(1) / scaled.sum(axis=1)
+    return sure
+
+
+def gather(total: int, parts: Sequence[Rows], arrays: Sequence[Array]) -> Array:
+    """One array of ``total`` rows from those of its parts; datatype and the other dimensions are the first's."""
+    if len(parts) == 1:
+        return arrays[0]
+    whole = np.empty((total, *arrays[0].shape[1:]), arrays[0].dtype)
+    for rows, array in zip(parts, arrays, strict=True):
+        whole[rows] = array
+    return whole
+
+
+def _keys(case: str, datatype: Datatype) -> list[Any]:
+    if datatype is Datatype.BYTES:
+        return [case, case.encode()]
+    if datatype is Datatype.BOOL:
+        return [case == "true"]
+    return [int(case)]
