@@ -6,7 +6,7 @@ The counts are plain integers on the replica's one event loop (prometheus-client
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -26,10 +26,12 @@ class Snapshot:
     in_flight: dict[Labels, float] = field(default_factory=dict)  # service, revision
     seconds: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
     rows: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
+    together: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision, node: rows of a call
+    waits: dict[Labels, list[float]] = field(default_factory=dict)  # the same: seconds that its requests had waited
 
     def without_gauges(self) -> "Snapshot":
         """What stays true of a replica that is gone."""
-        return Snapshot(self.requests, self.rejections, {}, self.seconds, self.rows)
+        return replace(self, in_flight={})
 
 
 class Series:
@@ -54,17 +56,42 @@ class Series:
         self.rows_sum += rows
 
 
+class Together:
+    """Calls that one node, or a plan as a whole, ran for several requests at once."""
+
+    __slots__ = ("rows", "rows_sum", "waits", "waits_sum")
+
+    def __init__(self) -> None:
+        self.rows = [0] * (len(ROWS) + 1)
+        self.rows_sum = 0
+        self.waits = [0] * (len(SECONDS) + 1)
+        self.waits_sum = 0.0
+
+    def observe(self, rows: int, waits: list[float]) -> None:
+        """One call, and the seconds that each of its requests had waited."""
+        self.rows[bisect_left(ROWS, rows)] += 1
+        self.rows_sum += rows
+        for seconds in waits:
+            self.waits[bisect_left(SECONDS, seconds)] += 1
+            self.waits_sum += seconds
+
+
 class Metrics:
     """All counts of one replica."""
 
     def __init__(self) -> None:
         self._series: dict[Labels, Series] = {}
+        self._together: dict[Labels, Together] = {}
         self._refused: dict[Labels, float] = {}
         self._rejections: dict[Labels, float] = {}
 
     def series(self, service: str, revision: int) -> Series:
         """The counts of a revision; the same object at every call."""
         return self._series.setdefault((service, str(revision)), Series())
+
+    def together(self, service: str, revision: int, node: str) -> Together:
+        """The counts of a node's calls; the same object at every call."""
+        return self._together.setdefault((service, str(revision), node), Together())
 
     def refuse(self, service: str, revision: int, status: int, reason: str) -> None:
         """One call not answered with 200; ``service`` is empty where the caller named none that exists."""
@@ -90,6 +117,9 @@ class Metrics:
             shot.in_flight[labels] = series.in_flight
             shot.seconds[labels] = [*series.seconds, series.seconds_sum]
             shot.rows[labels] = [*series.rows, series.rows_sum]
+        for labels, together in self._together.items():
+            shot.together[labels] = [*together.rows, together.rows_sum]
+            shot.waits[labels] = [*together.waits, together.waits_sum]
         return shot
 
 
@@ -102,6 +132,8 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         _add(total.in_flight, shot.in_flight)
         _add_lists(total.seconds, shot.seconds)
         _add_lists(total.rows, shot.rows)
+        _add_lists(total.together, shot.together)
+        _add_lists(total.waits, shot.waits)
     return total
 
 
@@ -130,16 +162,24 @@ class _Collector:
         in_flight = GaugeMetricFamily("aimass_in_flight", "Calls being answered.", labels=revision)
         for labels, count in sorted(shot.in_flight.items()):
             in_flight.add_metric(labels, count)
-        seconds = HistogramMetricFamily(
-            "aimass_request_seconds", "Seconds from the head of a call to its answer.", labels=revision
-        )
-        for labels, counts in sorted(shot.seconds.items()):
-            seconds.add_metric(labels, _cumulative(SECONDS, counts), counts[-1])
-        rows = HistogramMetricFamily("aimass_batch_rows", "Rows in a call.", labels=revision)
-        for labels, counts in sorted(shot.rows.items()):
-            rows.add_metric(labels, _cumulative(ROWS, counts), counts[-1])
         replicas = GaugeMetricFamily("aimass_replicas", "Replicas of the gateway that live.", value=self._replicas)
-        yield from (requests, rejections, in_flight, seconds, rows, replicas)
+        yield from (requests, rejections, in_flight, replicas)
+        node = [*revision, "node"]
+        yield _histogram(
+            "aimass_request_seconds", "Seconds from the head of a call to its answer.", revision, SECONDS, shot.seconds
+        )
+        yield _histogram("aimass_batch_rows", "Rows in a call.", revision, ROWS, shot.rows)
+        yield _histogram("aimass_together_rows", "Rows of several calls that ran as one.", node, ROWS, shot.together)
+        yield _histogram("aimass_wait_seconds", "Seconds until a node ran a call's rows.", node, SECONDS, shot.waits)
+
+
+def _histogram(
+    name: str, what: str, names: list[str], bounds: tuple[float, ...], counts: dict[Labels, list[float]]
+) -> Metric:
+    family = HistogramMetricFamily(name, what, labels=names)
+    for labels, values in sorted(counts.items()):
+        family.add_metric(labels, _cumulative(bounds, values), values[-1])
+    return family
 
 
 def _cumulative(bounds: tuple[float, ...], counts: list[float]) -> list[tuple[str, float]]:

@@ -22,14 +22,14 @@ class Target:
     """One loaded revision with all that a call on it needs, bound once."""
 
     def __init__(
-        self, service: ServiceState, revision: RevisionState, plan: LoadedPlan, series: Series, slot: Slot
+        self, service: ServiceState, revision: RevisionState, plan: LoadedPlan, metrics: Metrics, slot: Slot
     ) -> None:
         self.service = service.name
         self.account = service.account
         self.limits: Limits = service.limits
         self.revision = revision.number
         self.plan = plan
-        self.series = series
+        self.series: Series = metrics.series(service.name, revision.number)
         self.slot = slot
         self.deadline_s = _deadline_s(service.limits)
         self.reader = RequestReader(plan.signature, service.limits.max_batch)
@@ -39,6 +39,7 @@ class Target:
         named = [(b"x-aimass-revision", b"%d" % revision.number), (b"x-aimass-plan", plan.plan.encode())]
         self.json_head = Head(200, [JSON, *named])
         self.binary_head = Head(200, [OCTETS, *named])
+        slot.observers[plan] = metrics.together(service.name, revision.number, plan.plan).observe
 
     @property
     def signature(self) -> Signature:
@@ -174,11 +175,13 @@ def _deadline_s(limits: Limits) -> float:
 
 def _slot(state: ServiceState, old: Service | None) -> Slot:
     limits = state.limits
-    for target in old.targets.values() if old else ():
-        target.slot.max_concurrent = limits.max_concurrent
-        target.slot.max_queue = limits.max_queue
-        return target.slot
-    return Slot(state.name, limits.max_concurrent, limits.max_queue)
+    slot = next((target.slot for target in old.targets.values()), None) if old else None
+    if slot is None:
+        slot = Slot(state.name, limits.max_concurrent, limits.max_queue)
+    rules = slot.rules
+    rules.width, rules.max_queue = limits.max_concurrent, limits.max_queue
+    rules.max_rows, rules.max_wait_s = limits.batch_rows, limits.max_wait_ms / 1e3
+    return slot
 
 
 def _target(
@@ -187,7 +190,7 @@ def _target(
     known = old.targets.get(revision.number) if old else None
     if known is not None and known.plan is plan and known.limits == state.limits:
         return known
-    return Target(state, revision, plan, metrics.series(state.name, revision.number), slot)
+    return Target(state, revision, plan, metrics, slot)
 
 
 def _paths(services: Mapping[str, Service]) -> list[tuple[str, Endpoint]]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -78,6 +79,7 @@ def _counted(answers: list[tuple[str, float, int]], in_flight: int = 0) -> Snaps
         metrics.series(service, 1).answer(seconds, rows)
         metrics.refuse(service, 1, 400, "invalid")
         metrics.series(service, 1).in_flight = in_flight
+        metrics.together(service, 1, "merged").observe(rows, [seconds])
     return metrics.snapshot()
 
 
@@ -104,6 +106,10 @@ def test_buckets_count_what_is_at_most_their_bound(items: list[tuple[str, float,
         for bound in ROW_BOUNDS:
             got = _value(samples, "aimass_batch_rows_bucket", service=service, revision="1", le=str(bound))
             assert got == sum(rows <= bound for _, _, rows in mine)
+            labels = {"service": service, "revision": "1", "node": "merged", "le": str(bound)}
+            assert _value(samples, "aimass_together_rows_bucket", **labels) == got
+        waited = _value(samples, "aimass_wait_seconds_sum", service=service, revision="1", node="merged")
+        assert waited == pytest.approx(sum(seconds for _, seconds, _ in mine))
 
 
 def _report(replica: str, **more: Any) -> ReplicaReport:

@@ -110,7 +110,7 @@ def test_queues_and_counts_outlive_a_state() -> None:
     second = build_table(GatewayState(2, (), (service(max_queue=7),)), plans, metrics, first)
     one, other = (table.services["iris"].targets[1] for table in (first, second))
     assert one.slot is other.slot
-    assert other.slot.max_queue == 7
+    assert other.slot.rules.max_queue == 7
     assert one.series is other.series
 
 

@@ -37,5 +37,7 @@ def _to_json(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _from_json(data: Mapping[str, Any]) -> Snapshot:
-    counts = {field.name: {tuple(labels): count for labels, count in data[field.name]} for field in fields(Snapshot)}
+    counts = {
+        item.name: {tuple(labels): count for labels, count in data.get(item.name, ())} for item in fields(Snapshot)
+    }
     return Snapshot(**counts)
