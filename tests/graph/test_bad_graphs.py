@@ -82,7 +82,7 @@ def line_of(text: str, words: str) -> int:
         (BIG, "", "replicas:", "big.replicas", "'replicas' is for a node with `placement: fanout`"),
         ("x: scale.y}}", "x: scale.y}, gpus: 1}", "small: {", "small.gpus", "'gpus' is for a node with"),
         # who may be lost
-        ("quorum: 1\n      on_missing: renormalise", "", "required:", "big.required", "no combiner on the way"),
+        ("quorum: 1\n      on_missing: renormalise", "", "required:", "big.required", "nothing on the way"),
         ("label: route.best", "label: route.best\n    own: big.label", "required:", "big.required", "output 'own'"),
         # placements by request
         ("x: scale.y}}", "x: scale.y}, placement: merged, retries: 1}", "small: {", "small.retries", "one call"),

@@ -125,6 +125,12 @@ def test_a_node_that_two_members_need_cannot_be_lost() -> None:
     assert optional(graph_from(both)) == {"forest", "linear"}
 
 
+def test_a_cascade_goes_on_without_a_member_that_says_it_is_not_required() -> None:
+    text = WHOLE.replace("large: {model", "large: {required: false, model")
+    assert optional(graph_from(text)) == {"big", "large", "prior"}
+    assert "large" not in optional(graph_from(WHOLE))
+
+
 def test_a_stacking_becomes_two_nodes() -> None:
     nodes = {node.name: node for node in graph_from(WHOLE).nodes}
     members, meta = nodes["meta.members"], nodes["meta"]

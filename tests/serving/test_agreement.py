@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
 
 from aimass.core.batch import Array, Batch
 from aimass.core.events import Trace
-from aimass.core.signature import Datatype, Signature, TensorSpec
-from aimass.graph.graph import Graph, ModelInfo
+from aimass.graph.graph import Graph
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout, compile_layout
 from aimass.serving.loader import LoadedPlan, load
+from tests.serving import random_graphs
 from tests.serving.served_models import CLASSIFIER, ONE, VOTE, Shelf, digits, fitted, graph_from, shelf
 
 MEMBERS = VOTE.replace(
@@ -100,68 +99,15 @@ def test_the_trace_times_the_nodes_of_a_fused_plan(plans: Mapping[str, LoadedPla
     assert all(seconds > 0 for seconds in trace.node_s.values())
 
 
-PAIR = Signature(
-    (TensorSpec("u", Datatype.FP32, (-1, 3)), TensorSpec("v", Datatype.FP32, (-1, 3))),
-    (TensorSpec("probabilities", Datatype.FP32, (-1, 3)), TensorSpec("sum", Datatype.FP32, (-1, 3))),
-)
-
-
-def pair_model(seed: int) -> bytes:
-    """Softmax of (u · W + v), and the sum before it, under names that several models share."""
-    weights = np.random.default_rng(seed).standard_normal((3, 3)).astype(np.float32)
-    nodes = [
-        helper.make_node("MatMul", ["u", "W"], ["inner"]),
-        helper.make_node("Add", ["inner", "v"], ["sum"]),
-        helper.make_node("Softmax", ["sum"], ["probabilities"], axis=1),
-    ]
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("u", "v")]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("probabilities", "sum")]
-    graph = helper.make_graph(nodes, "g", tensors, outputs, [numpy_helper.from_array(weights, "W")])
-    opset = helper.make_opsetid("", 13 + seed % 9)  # parts of different operator sets
-    return bytes(helper.make_model(graph, opset_imports=[opset], ir_version=8 + seed % 3).SerializeToString())
-
-
-@st.composite
-def random_services(draw: st.DrawFn) -> str:
-    """A service over a random DAG of models and combiners in which every node is used."""
-    tensors, unused, nodes = ["$in.a", "$in.b"], {"$in.a", "$in.b"}, []
-    for index in range(draw(st.integers(1, 6))):
-        pick = st.sampled_from(tensors)
-        chances = [tensor for tensor in tensors if tensor.endswith("probabilities")]
-        if len(chances) > 1 and draw(st.booleans()):
-            members = draw(st.lists(st.sampled_from(chances), min_size=1, max_size=4, unique=True))
-            weights = draw(st.lists(st.integers(1, 9), min_size=len(members), max_size=len(members)))
-            how = f"combine: weighted, weights: {weights}" if draw(st.booleans()) else "combine: mean"
-            nodes.append(f"    n{index}: {{{how}, inputs: [{', '.join(members)}]}}")
-            unused -= set(members)
-        else:
-            u, v = draw(pick), draw(pick)
-            nodes.append(f"    n{index}: {{model: pair@{draw(st.integers(0, 4))}, inputs: {{u: {u}, v: {v}}}}}")
-            unused -= {u, v}
-            tensors.append(f"n{index}.sum")
-        tensors.append(f"n{index}.probabilities")
-        unused.add(f"n{index}.probabilities")
-    outputs = [name for name in sorted(unused) if not name.startswith("$in")]
-    inputs = [name for name in ("a", "b") if f"$in.{name}" not in unused]
-    lines = ["service: random", "graph:", "  inputs:"]
-    lines += [f"    {name}: {{datatype: FP32, shape: [-1, 3]}}" for name in inputs]
-    lines += ["  nodes:", *nodes, "  outputs:", *(f"    o{index}: {name}" for index, name in enumerate(outputs))]
-    return "\n".join([*lines, f"    twice: {outputs[0]}"])
-
-
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=random_services(), seed=st.integers(0, 1000))
-def test_random_graphs_agree(folder: Path, text: str, seed: int) -> None:
-    store = Shelf()
-    models = {}
-    for number in range(5):
-        files = {"model.onnx": store.put(pair_model(number))}
-        models[f"pair@{number}"] = ModelInfo(f"pair@{number}", "model", "onnx", files, PAIR)
-    graph = graph_from(text, models)
-    both = {plan: loaded(graph, plan, folder, store) for plan in ("merged", "fused")}
-    generator = np.random.default_rng(seed)
-    rows = {spec.name: generator.standard_normal((20, 3)).astype(np.float32) for spec in graph.inputs}
-    _check_equal(both, rows)
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=random_graphs.services(), rows=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_random_graphs_answer_what_the_definition_gives(folder: Path, text: str, rows: int, seed: int) -> None:
+    graph = random_graphs.graph_of(text)
+    batch = random_graphs.random_batch(graph, rows, seed)
+    wanted = random_graphs.expected(graph, batch)
+    for plan in ("merged", "fused"):
+        answer = loaded(graph, plan, folder, random_graphs.shelf()).run(batch)
+        random_graphs.check_answer(graph, answer, wanted)
 
 
 def _check_equal(plans: Mapping[str, LoadedPlan], batch: Batch) -> None:

@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from aimass.core.batch import Array
 from aimass.core.errors import Invalid
+from aimass.core.signature import NUMPY, Datatype
 from aimass.graph.graph import Graph
 from aimass.serving.layout import Layout, compile_layout
 from aimass.serving.plans.merged import compile_merged, merge
@@ -109,6 +113,78 @@ def test_what_onnx_alone_cannot_hold_is_refused(change: dict[str, object], says:
     changed = replace(graph, nodes=(replace(graph.nodes[0], **change), *graph.nodes[1:]))  # type: ignore[arg-type]
     with pytest.raises(Invalid, match=says):
         compile_merged(changed, shelf().read)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "forest@1,",
+            "forest@1, retries: 1,",
+            r"node 'forest' \(forest@1\) has 'retries', which needs it to run by itself",
+        ),
+        ("forest@1,", "forest@1, fallback: linear,", "has 'fallback'"),
+        ("forest@1,", "forest@1, placement: fanout,", "node 'forest' is placed as fanout by the service"),
+        ("combine: weighted", "placement: fused\n      combine: weighted", "node 'vote' is placed as fused"),
+    ],
+)
+def test_what_must_run_by_itself_is_not_merged(old: str, new: str, says: str) -> None:
+    with pytest.raises(Invalid, match=f"cannot be merged: .*{says}"):
+        compile_merged(graph_from(VOTE.replace(old, new)), shelf().read)
+
+
+def test_a_quorum_alone_does_not_keep_a_graph_from_being_merged() -> None:
+    compile_merged(graph_from(VOTE.replace("combine:", "quorum: 1\n      combine:")), shelf().read)
+
+
+def switching(selector: Datatype, case: str, values: Datatype = Datatype.FP32, shape: str = "[-1]") -> Graph:
+    """A service that is nothing but a switch between two of its inputs."""
+    return graph_from(f"""\
+service: route
+graph:
+  inputs:
+    k: {{datatype: {selector}, shape: {shape}}}
+    a: {{datatype: {values}, shape: [-1, 2, 1]}}
+    b: {{datatype: {values}, shape: [-1, 2, 1]}}
+  nodes:
+    route: {{switch: $in.k, cases: {{"{case}": {{v: $in.a}}}}, else: {{v: $in.b}}}}
+  outputs: {{v: route.v}}
+""")
+
+
+def test_a_switch_by_text_is_refused() -> None:
+    with pytest.raises(Invalid, match="node 'route' chooses by text"):
+        compile_merged(switching(Datatype.BYTES, "de"), shelf().read)
+
+
+WHOLE_NUMBERS = [item for item in Datatype if item not in (Datatype.FP16, Datatype.FP32, Datatype.FP64, Datatype.BYTES)]
+
+
+@pytest.mark.parametrize("selector", WHOLE_NUMBERS)
+def test_a_switch_compares_every_whole_number(selector: Datatype) -> None:
+    dtype = NUMPY[selector]
+    edges = [True, False] if dtype.kind == "b" else [np.iinfo(dtype).max, np.iinfo(dtype).min, 3]
+    for case in edges:
+        graph = switching(selector, str(case).lower(), shape="[-1, 1]")
+        given = np.array(edges, dtype).reshape(-1, 1)
+        _check_switch(graph, given, np.array([edge == case for edge in edges]), Datatype.FP32)
+
+
+@pytest.mark.parametrize("values", [item for item in Datatype if item is not Datatype.BYTES])
+def test_a_switch_gives_values_of_every_datatype(values: Datatype) -> None:
+    graph = switching(Datatype.INT64, "-1", values)
+    _check_switch(graph, np.array([-1, 1, 0, -1]), np.array([True, False, False, True]), values)
+
+
+def _check_switch(graph: Graph, selector: Array, first: Array, values: Datatype) -> None:
+    dtype = NUMPY[values]
+    a, b = np.zeros((len(selector), 2, 1), dtype), np.ones((len(selector), 2, 1), dtype)
+    if dtype.kind in "iu":
+        b[:] = np.iinfo(dtype).max
+    session = onnxruntime.InferenceSession(compile_merged(graph, shelf().read), providers=["CPUExecutionProvider"])
+    (given,) = session.run(None, {"k": selector, "a": a, "b": b})
+    assert given.dtype == dtype
+    np.testing.assert_array_equal(given, np.where(first[:, None, None], a, b))
 
 
 def nested_if() -> bytes:

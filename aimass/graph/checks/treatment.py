@@ -67,8 +67,8 @@ def check_absorbed(
                     places[name]
                     .at("required")
                     .error(
-                        f"output {output!r} needs this node, and no combiner on the way goes on without it; "
-                        "give one a quorum, or remove `required: false`"
+                        f"output {output!r} needs this node, and nothing on the way goes on without it; "
+                        "give a combiner a quorum, or remove `required: false`"
                     )
                 )
 

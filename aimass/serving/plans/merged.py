@@ -1,20 +1,22 @@
-"""The merged plan: all of a graph's ONNX models and combiners as one ONNX model, answered by one session call."""
+"""The merged plan: all of a graph's ONNX models, combiners and choices as one ONNX model, answered by one session call.
+
+Every branch of a choice runs for every row; what lazy evaluation would save is the planner's to weigh.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper
 
 from aimass.core.errors import Invalid
 from aimass.core.ids import Digest
 from aimass.core.signature import NUMPY, TensorSpec
-from aimass.graph.graph import INPUT, LABEL, PROBABILITIES, Graph, Node, Source
-from aimass.serving.combining import make_combiner
+from aimass.graph.graph import INPUT, Graph, Node, Source
 from aimass.serving.layout import Layout, LayoutNode, Read
 from aimass.serving.plans import onnx_parts
 from aimass.serving.plans.mergeable import why_not_merged
+from aimass.serving.plans.onnx_choices import choice_part
 
 NAME = "merged"  # of the one node
 MODEL_FILE = "model.onnx"
@@ -44,23 +46,23 @@ def merged_layout(graph: Graph, model: Digest) -> Layout:
 
 def merge(graph: Graph, read: Read) -> Any:
     """The ``ModelProto``: inputs and outputs named as the service's, everything else as ``node/name``."""
-    parts = {node.name: onnx_parts.load_part(node, read) for node in graph.nodes if node.kind != "combine"}
+    parts = {node.name: onnx_parts.load_part(node, read) for node in graph.nodes if node.ref}
     opsets = onnx_parts.unite_opsets(parts)
     names = _tensor_names(graph)
     nodes: list[NodeProto] = []
     constants: list[TensorProto] = []
     sparse: list[Any] = []
     for node in graph.nodes:
-        if node.kind == "combine":
-            more, made = _combine(node, names)
+        if node.name not in parts:
+            more, made = choice_part(node, names)
+            nodes += more
             constants += made
-        else:
-            part = parts[node.name].graph
-            onnx_parts.rename(part, _renamed(node, names))
-            more = list(part.node)
-            constants += part.initializer
-            sparse += part.sparse_initializer
-        nodes += more
+            continue
+        part = parts[node.name].graph
+        onnx_parts.rename(part, _renamed(node, names))
+        nodes += part.node
+        constants += part.initializer
+        sparse += part.sparse_initializer
     nodes += _repeats(graph, names)
     nodes = onnx_parts.prune(nodes, [spec.name for spec in graph.outputs])
     used = onnx_parts.reads(nodes)
@@ -98,21 +100,6 @@ def _renamed(node: Node, names: Mapping[Source, str]) -> dict[str, str]:
     inputs = {f"{node.name}/{port}": names[source] for port, source in node.inputs}
     outputs = {f"{node.name}/{spec.name}": names[Source(node.name, spec.name)] for spec in node.signature.outputs}
     return inputs | outputs
-
-
-def _combine(node: Node, names: Mapping[Source, str]) -> tuple[list[NodeProto], list[TensorProto]]:
-    """The combiner's own nodes, then the index of the best column, then the class it stands for."""
-    prefix = f"{node.name}/"
-    probabilities, label = (names[Source(node.name, name)] for name in (PROBABILITIES, LABEL))
-    combiner = make_combiner(node.combine, node.weights, f"graph.nodes.{node.name}.combine")
-    nodes, constants = combiner.onnx_nodes([names[source] for _, source in node.inputs], probabilities, prefix)
-    best = label if node.classes is None else f"{prefix}best"
-    nodes = [*nodes, helper.make_node("ArgMax", [probabilities], [best], f"{prefix}argmax", axis=1, keepdims=0)]
-    if node.classes is not None:
-        classes = numpy_helper.from_array(np.array(node.classes, np.int64), f"{prefix}classes")
-        constants = [*constants, classes]
-        nodes.append(helper.make_node("Gather", [classes.name, best], [label], f"{prefix}gather", axis=0))
-    return nodes, constants
 
 
 def _repeats(graph: Graph, names: Mapping[Source, str]) -> Iterable[NodeProto]:
