@@ -73,10 +73,11 @@ class Executor:
         ``queue_s`` and ``node_s``: of a call together with others, this one's part by its rows.
         """
         batcher = slot.batchers.get(plan) or self._add(slot, plan)
-        answer = await batcher.submit(batch, rows, deadline_s)
-        trace.queue_s = answer.waited_s
-        trace.node_s = answer.node_s or {plan.plan: answer.run_s}
-        return answer.outputs
+        entry = batcher.submit(batch, rows, deadline_s)
+        outputs = await entry.answer
+        trace.queue_s = entry.waited_s
+        trace.node_s = entry.node_s or {plan.plan: entry.run_s}
+        return outputs
 
     def close(self) -> None:
         """Take no more work; what runs is finished."""

@@ -17,7 +17,7 @@ from aimass.core.batch import Batch, concat, take
 from aimass.core.clock import Clock
 from aimass.core.errors import AimassError, Bug, Kind, Timeout
 from aimass.serving.batching.rules import COMPANY_PART, TIMER_S, Cost, Pace, Rules, check_deadline, check_queue
-from aimass.serving.batching.waiting import Answer, Entry, Trip, Waiting, shapes
+from aimass.serving.batching.waiting import Entry, Trip, Waiting, shapes
 
 Done = Callable[[Batch, BaseException | None], None]
 Run = Callable[[Trip, Done], None]
@@ -90,10 +90,10 @@ class Batcher:
         """Calls under way."""
         return len(self._out)
 
-    def submit(self, batch: Batch, rows: int, deadline_s: float | None = None) -> "asyncio.Future[Answer]":
-        """What will be the answer to these rows; cancel it to take them back.
+    def submit(self, batch: Batch, rows: int, deadline_s: float | None = None) -> Entry:
+        """The rows on their way; cancel the entry's ``answer`` to take them back.
 
-        ``deadline_s`` is on the monotonic clock: past it the future is ``Timeout``, and rows that still wait never run.
+        ``deadline_s`` is on the monotonic clock: past it the answer is ``Timeout``, and rows that still wait never run.
         When others could go in their stead, so are rows that could not be back in time.
         ``Unavailable`` is raised at once when the queue is full, or too long for the deadline.
         """
@@ -113,7 +113,7 @@ class Batcher:
         entry.answer.add_done_callback(lambda _: self._settled(entry))
         self._waiting.add(entry)
         self.kick()
-        return entry.answer
+        return entry
 
     def predict_wait_s(self, now: float) -> float:
         """Seconds until a call that came now would leave."""
@@ -222,10 +222,8 @@ class Batcher:
         for entry in trip.entries:
             if not entry.answer.done():
                 mine = outputs if len(trip.entries) == 1 else take(outputs, at, at + entry.rows)
-                share = entry.rows / trip.rows
-                nodes = {name: seconds * share for name, seconds in trip.node_s.items()}
                 self._company += 1
-                entry.answer.set_result(Answer(mine, trip.left_s - entry.arrived_s, took_s * share, nodes))
+                entry.deliver(mine, trip, took_s)
             at += entry.rows
         return None
 

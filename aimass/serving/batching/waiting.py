@@ -8,9 +8,12 @@ from aimass.core.batch import Batch
 
 
 class Entry:
-    """One caller's rows. ``answer`` may be cancelled by the caller at any time. Times: monotonic seconds."""
+    """One caller's rows. ``answer`` will be their outputs, and may be cancelled at any time. Times: monotonic seconds."""
 
-    __slots__ = ("answer", "arrived_s", "batch", "deadline_s", "group", "is_waiting", "rows", "timer", "trip")
+    __slots__ = (
+        *("answer", "arrived_s", "batch", "deadline_s", "group", "is_waiting", "node_s", "rows"),
+        *("run_s", "timer", "trip", "waited_s"),
+    )
 
     def __init__(
         self,
@@ -19,7 +22,7 @@ class Entry:
         group: Hashable,
         arrived_s: float,
         deadline_s: float | None,
-        answer: "asyncio.Future[Answer]",
+        answer: "asyncio.Future[Batch]",
     ) -> None:
         self.batch = batch
         self.rows = rows
@@ -30,18 +33,16 @@ class Entry:
         self.timer: asyncio.TimerHandle | None = None
         self.trip: Trip | None = None
         self.is_waiting = True
+        self.waited_s = 0.0  # until the call began
+        self.run_s = 0.0  # its part of the call's time, by rows
+        self.node_s: dict[str, float] = {}  # the same by node, where the call told
 
-
-class Answer:
-    """What one caller gets: its own rows' outputs, and its part of what the call cost."""
-
-    __slots__ = ("node_s", "outputs", "run_s", "waited_s")
-
-    def __init__(self, outputs: Batch, waited_s: float, run_s: float, node_s: dict[str, float]) -> None:
-        self.outputs = outputs
-        self.waited_s = waited_s  # until the call began
-        self.run_s = run_s  # of the call's time, by rows
-        self.node_s = node_s  # the same by node, where the call told
+    def deliver(self, outputs: Batch, trip: "Trip", took_s: float) -> None:
+        """Its own rows' outputs of a call."""
+        share = self.rows / trip.rows
+        self.waited_s, self.run_s = trip.left_s - self.arrived_s, took_s * share
+        self.node_s = {name: seconds * share for name, seconds in trip.node_s.items()}
+        self.answer.set_result(outputs)
 
 
 class Trip:

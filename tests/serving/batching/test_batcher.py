@@ -10,8 +10,8 @@ from aimass.core.batch import Batch
 from aimass.core.errors import Bug, Invalid, Timeout, Unavailable
 from aimass.serving.batching.batcher import Batcher, Done
 from aimass.serving.batching.rules import Rules
-from aimass.serving.batching.waiting import Answer, Trip
-from tests.serving.batching.batching_kit import tell
+from aimass.serving.batching.waiting import Trip
+from tests.serving.batching.batching_kit import Answer, Asked, submit, tell
 from tests.serving.virtual_time import VirtualLoop, run
 
 CALL_S = 0.020
@@ -49,8 +49,8 @@ def rows(*values: float) -> Batch:
     return {"x": np.array(values, np.float32)}
 
 
-def ask(batcher: Batcher, *values: float, deadline_s: float | None = None) -> "asyncio.Future[Answer]":
-    return batcher.submit(rows(*values), len(values), deadline_s)
+def ask(batcher: Batcher, *values: float, deadline_s: float | None = None) -> Asked:
+    return submit(batcher, rows(*values), len(values), deadline_s)
 
 
 def test_a_lone_request_leaves_at_once_and_those_behind_it_leave_together() -> None:
@@ -155,7 +155,7 @@ def test_other_shapes_travel_by_themselves() -> None:
     async def program(loop: VirtualLoop) -> None:
         model = Model(loop)
         batcher = Batcher("m", model, Rules(), loop)
-        wide = [batcher.submit({"x": np.full((1, size), size, np.float32)}, 1) for size in (1, 3, 2, 3, 2)]
+        wide = [submit(batcher, {"x": np.full((1, size), size, np.float32)}, 1) for size in (1, 3, 2, 3, 2)]
         answers = await asyncio.gather(*wide)
         assert [count for _, count in model.calls] == [1, 2, 2]
         assert [answer.outputs["y"].tolist() for answer in answers] == [[[2 * n] * n] for n in (1, 3, 2, 3, 2)]

@@ -11,8 +11,8 @@ from aimass.core.batch import Batch
 from aimass.core.errors import Invalid, Timeout, Unavailable
 from aimass.serving.batching.batcher import Batcher, Done
 from aimass.serving.batching.rules import Rules
-from aimass.serving.batching.waiting import Answer, Trip
-from tests.serving.batching.batching_kit import tell
+from aimass.serving.batching.waiting import Trip
+from tests.serving.batching.batching_kit import submit, tell
 from tests.serving.virtual_time import VirtualLoop, run
 
 
@@ -126,7 +126,7 @@ async def _call(name: int, caller: Caller, batcher: Batcher, model: Model, loop:
     began = loop.time()
     deadline_s = None if caller.deadline_ms is None else began + caller.deadline_ms / 1e3
     try:
-        answer = await batcher.submit(batch, caller.rows, deadline_s)
+        answer = await submit(batcher, batch, caller.rows, deadline_s)
     except Invalid:
         return "invalid"
     except Timeout as error:
@@ -140,7 +140,6 @@ async def _call(name: int, caller: Caller, batcher: Batcher, model: Model, loop:
         return "cancelled"
     finally:
         model.gone.add(name)
-    assert isinstance(answer, Answer)
     assert answer.outputs["id"].tolist() == [name * 10] * caller.rows
     assert answer.outputs["y"].tolist() == [name * caller.width] * caller.rows
     assert 0 <= answer.waited_s <= loop.time() - began + 1e-6

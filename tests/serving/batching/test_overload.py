@@ -46,7 +46,7 @@ def offer(load: float, deadline_s: float, jitter: float) -> Outcome:
         async def call() -> None:
             began = loop.time()
             try:
-                await batcher.submit({"x": np.zeros((1, 1))}, 1, began + deadline_s)
+                await batcher.submit({"x": np.zeros((1, 1))}, 1, began + deadline_s).answer
                 outcome.good += 1
             except Timeout as error:
                 outcome.late += 1
