@@ -8,7 +8,7 @@ from aimass.core.batch import Batch
 
 
 class Entry:
-    """One caller's rows. ``answer`` will be their outputs, and may be cancelled at any time. Times: monotonic seconds."""
+    """One caller's rows. ``answer`` will be their outputs; it may be cancelled any time. Times: monotonic seconds."""
 
     __slots__ = (
         *("answer", "arrived_s", "batch", "deadline_s", "group", "is_waiting", "node_s", "rows"),
