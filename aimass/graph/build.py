@@ -28,7 +28,7 @@ def build_graph(
     outputs = expansion.expand(
         spec.graph, {name: (Source(INPUT, name), tensor) for name, tensor in inputs.items()}, scope
     )
-    _check_all_used(spec, root.at("graph"))
+    check_all_used(spec, root.at("graph"))
     if spec.replicas is not None and not expansion.fans_out:
         raise root.at("replicas").error("no node is placed as fanout, and no other has replicas of its own; remove it")
     sources = {name: source for name, (source, _) in outputs.items()}
@@ -56,7 +56,7 @@ def _in_order(nodes: dict[str, Node], ends: Iterable[Source]) -> list[Node]:
     return [nodes[name] for name in order.sort({name: takes[name] for name in used})]
 
 
-def _check_all_used(spec: ServiceSpec, place: Place) -> None:
+def check_all_used(spec: ServiceSpec, place: Place) -> None:
     """Every input and node of the document takes part in an answer; what does not was meant otherwise."""
     graph = spec.graph
     read = {name: {edge.source for edge in node.edges().values()} for name, node in graph.nodes.items()}
