@@ -3,6 +3,7 @@ for which rows, whoever runs it, and puts the parts together."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ class Wanted:
     port: Port
     around: Values
     rows: Rows
+    count: int | None  # of these rows; None: as many as the node has
 
 
 @dataclass(frozen=True)
@@ -70,23 +72,19 @@ class Switch:
             where = np.array(picks)
             parts = [np.flatnonzero(where == index) for index in chosen]
         ports = [self._ports[index] for index in chosen]
-        wanted = [Wanted(port, values, rows) for port, rows in zip(ports, parts, strict=True)]
-        answers = yield wanted
+        sizes = [len(picks) if rows is None else len(rows) for rows in parts]
+        answers = yield [Wanted(*part) for part in zip(ports, repeat(values), parts, sizes, strict=False)]
         outputs = []
         for position in range(len(ports[0].gives)):
             arrays = [answer[port.gives[position]] for port, answer in zip(ports, answers, strict=True)]
             if any(array is None for array in arrays):
                 return None
             outputs.append(gather(len(picks), parts, arrays))
-        sizes = [
-            (port.name, len(picks) if rows is None else len(rows)) for port, rows in zip(ports, parts, strict=True)
-        ]
-        return Chosen(outputs, sizes)
+        return Chosen(outputs, [(port.name, size) for port, size in zip(ports, sizes, strict=True)])
 
 
 class Cascade:
-    """Rows go on from a member while its confidence is below its threshold. A member that is lost is passed over; rows
-    that nobody behind it answers keep the last answer that they had."""
+    """Rows go on from a member while its confidence is below its threshold."""
 
     def __init__(
         self,
@@ -105,35 +103,32 @@ class Cascade:
 
     def ask(self, values: Values) -> Asking:
         around: Values = values
-        rows: Rows = None  # of those around
-        mine: Rows = None  # of all
-        held: tuple[Array, int] | None = None  # the last answer to the rows that go on, and whose it is
+        rows: Rows = None  # that go on, of those around
+        mine: Rows = None  # the same, of all
+        count: int | None = None
         parts: list[tuple[Rows, Array, int]] = []
         for index, port in enumerate(self._ports):
-            (inner,) = yield [Wanted(port, around, rows)]
-            around, rows = inner, None
-            given = inner[port.gives[0]]
+            (around,) = yield [Wanted(port, around, rows, count)]
+            given = around[port.gives[0]]
             if given is None:
-                continue
-            held = given, index
-            if index == len(self._ports) - 1:
-                break
+                return None
             goes = self._goes_on(given, index)
-            if not goes.any():
-                break
             if goes.all():
+                rows = None
                 continue
+            if not goes.any():
+                parts.append((mine, given, index))
+                break
             stay, rows = np.flatnonzero(~goes), np.flatnonzero(goes)
             parts.append((stay if mine is None else mine[stay], given[stay], index))
-            held = given[rows], index
             mine = rows if mine is None else mine[rows]
-        if held is None:
-            return None
-        parts.append((mine, *held))
+            count = len(rows)
         return self._chosen(parts)
 
     def _goes_on(self, given: Array, index: int) -> Array:
-        """A row whose confidence is not a number goes on."""
+        """From the last member nobody; a row whose confidence is not a number goes on."""
+        if index == len(self._thresholds):
+            return np.zeros(len(given), bool)
         sure: Array = confidence(given, self._temperatures[index]) >= self._thresholds[index]
         return ~sure
 

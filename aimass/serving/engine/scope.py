@@ -223,7 +223,7 @@ class Scope:
                 self.go()
 
         for position, one in enumerate(wanted):
-            rows = self._rows if one.rows is None else len(one.rows)
+            rows = self._rows if one.count is None else one.count
             self._start(one.port.frame, one.port.frame.open(one.around, one.rows), rows, partial(come, position))
 
     def _start(self, frame: Frame, values: Values, rows: int, done: Done, failed: Failed | None = None) -> None:
