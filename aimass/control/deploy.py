@@ -61,13 +61,13 @@ def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
 
 
 def rollback(context: Context, service: str) -> Deployed:
-    """Move all traffic to the revision before the one that has it."""
+    """Move all traffic to the revision that was live before the one that has it; again: to the one before that."""
     with context.turns.of(service):
         with context.database.session() as session:
             now = standings(session, service)[service]
             if now.main is None:
                 raise Conflict(f"{service} is not deployed; deploy it")
-            target = now.before(now.main)
+            target = now.before
             if target is None:
                 raise Conflict(f"{service} has no revision before {now.main}; deploy another document instead")
             state = state_number.bump(session)  # so that replicas try again what they could not load before

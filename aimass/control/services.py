@@ -82,7 +82,7 @@ def _summary(session: Session, name: str, standing: Standing, measured: Mapping[
         "revision": standing.main,
         "plan": row.layout["plan"] if row else None,
         "weights": {str(number): share for number, share in standing.weights.items()},
-        "previous": standing.before(standing.main) if standing.main else None,
+        "previous": standing.before,
         "deployed": standing.is_deployed,
         "deployed_at": standing.moved_at,
         "created_at": service.created_at,

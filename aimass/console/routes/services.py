@@ -35,7 +35,7 @@ def undeploy(context: Deployer, name: str) -> dict[str, Any]:
     return asdict(verbs.undeploy(context, name))
 
 
-@router.post("/services/{name}/rollback", summary="Return to the revision before")
+@router.post("/services/{name}/rollback", summary="Return to the revision that was live before")
 def rollback(context: Deployer, name: str) -> dict[str, Any]:
     return asdict(verbs.rollback(context, name))
 
