@@ -1,4 +1,4 @@
-"""Around every request of the control API: its id, its size limit, and each error as the one body that ours have."""
+"""Around every request of the control API: its id, its bounds, and each error as the one body that ours have."""
 
 import logging
 from typing import Any
@@ -6,18 +6,20 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from aimass.core.errors import AimassError, Bug, Invalid, NotFound, TooLarge
+from aimass.console.intake import Intake, SlowBody
+from aimass.core.errors import AimassError, Bug, Invalid, NotFound
 from aimass.core.ids import new_id
 from aimass.gateway.door import App
-from aimass.gateway.protocols.http import as_ours, refusal
+from aimass.gateway.protocols.http import CLOSE, as_ours, refusal
 
 HEADER = b"x-aimass-request-id"
 _log = logging.getLogger(__name__)
 
 
 class Envelope:
-    """ASGI around ASGI: bodies are read whole up to the limit, and answers carry the request's id."""
+    """ASGI around ASGI: bodies are bounded, answers carry the request's id, an unread body ends its connection."""
 
     def __init__(self, app: App, max_body_bytes: int) -> None:
         self._app = app
@@ -29,39 +31,22 @@ class Envelope:
             return
         request_id = new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
+        intake = Intake(scope, receive, self._limit)
 
         async def send_named(message: Any) -> None:
-            if message["type"] == "http.response.start" and all(name != HEADER for name, _ in message["headers"]):
-                message = {**message, "headers": [*message["headers"], (HEADER, request_id.encode())]}
+            if message["type"] == "http.response.start":
+                headers = [item for item in message["headers"] if item[0] != HEADER]
+                headers.append((HEADER, request_id.encode()))
+                if not intake.is_whole:
+                    headers.append(CLOSE)
+                message = {**message, "headers": headers}
+            elif not intake.is_whole and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                await intake.discard()
+                message = {"type": "http.response.body"}
             await send(message)
 
-        try:
-            body = await self._read(scope, receive)
-        except TooLarge as error:
-            await _answer(error, request_id)(scope, receive, send)
-            return
-        if body is not None:
-            await self._app(scope, _replay(body, receive), send_named)
-
-    async def _read(self, scope: Any, receive: Any) -> bytes | None:
-        """The body; None when the caller is gone."""
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._limit:
-            raise self._too_large()
-        chunks, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._limit:
-                raise self._too_large()
-            if not message.get("more_body"):
-                return b"".join(chunks)
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"the body is larger than {self._limit} bytes; AIMASS_MAX_BODY_BYTES raises the limit")
+        await self._app(scope, intake.receive, send_named)
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -93,32 +78,20 @@ def handle_errors(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
+    def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)  # nobody reads it
+
     app.add_exception_handler(AimassError, ours)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(RequestValidationError, not_valid)
     app.add_exception_handler(HTTPException, by_status)
     app.add_exception_handler(Exception, unexpected)
 
 
 def _refuse(request: Request, error: AimassError) -> Response:
+    request_id = request.state.request_id
     if isinstance(error, Bug):
-        _log.error("request %s: %s", request.state.request_id, error)
-    return _answer(error, request.state.request_id)
-
-
-def _answer(error: AimassError, request_id: str) -> Response:
+        _log.error("request %s: %s", request_id, error)
     reply = refusal(error, request_id)
-    headers = {name.decode(): value.decode() for name, value in reply.head.headers}
-    return Response(reply.body, reply.head.status, {**headers, HEADER.decode(): request_id})
-
-
-def _replay(body: bytes, receive: Any) -> Any:
-    given = False
-
-    async def receive_again() -> Any:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_again
+    status = 408 if isinstance(error, SlowBody) else reply.head.status  # late was the caller, not the platform
+    return Response(reply.body, status, {name.decode(): value.decode() for name, value in reply.head.headers})
