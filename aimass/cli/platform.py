@@ -45,16 +45,18 @@ def up(
     if lock.is_held(settings.home):
         _say_running(leftovers.running(settings.home), settings)
         return
-    failed = True
-    try:
-        with interrupts() as signals, started(settings, terminal.step, terminal.say, signals.install) as platform:
-            failed = False
-            _introduce(platform.file, settings, example)
-            platform.wait()
-    except KeyboardInterrupt:
-        terminal.say("Stopped." if not failed else "Stopped before it was up.")
-        if failed:
-            sys.exit(130)
+    is_up = False
+    with interrupts() as signals:
+        try:
+            with started(settings, terminal.step, terminal.say, signals.install) as platform:
+                is_up = True
+                _introduce(platform.file, settings, example)
+                platform.wait()
+        except KeyboardInterrupt:
+            by = f" by {signals.by}" if signals.by else ""
+            terminal.say(f"Stopped{by}." if is_up else f"Stopped{by} before it was up.")
+            if not is_up:
+                sys.exit(130)
 
 
 def down() -> None:

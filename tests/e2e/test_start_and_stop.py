@@ -12,7 +12,9 @@ import pytest
 
 from aimass.client import Client
 from aimass.control.platform.processes import members
+from aimass.control.platform.ray_dir import ray_dir_of
 from aimass.core.errors import AimassError
+from aimass.core.home import Home
 from aimass.testing.running import RunningPlatform, clean_environment, running, start
 from tests.e2e.e2e_kit import (
     TINY_RECIPE,
@@ -130,7 +132,7 @@ def test_kill_9_of_it_all_then_up_restores(tmp_path: Path) -> None:
             assert factor_of(second, "twice") == 2.0
             assert bystander.poll() is None
             assert second.stop() == 0
-        assert "Stopped." in second.output()
+        assert "Stopped by Ctrl-C." in second.output()
         assert members(folder) == []
         assert not folder.exists()
     finally:
@@ -160,6 +162,36 @@ def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path, number: signal
         process.stdout.read()
         assert process.wait(60) == 130
     eventually(lambda: not any(is_running(pid) for pid in below))
+    assert not (home / "platform.json").exists()
+
+
+@pytest.mark.parametrize(
+    "moment", ["Preparing database", "Starting Ray", "Starting the reconciler", "Waiting for the control API"]
+)
+def test_down_during_the_start_leaves_nothing_and_up_says_why(tmp_path: Path, moment: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "aimass", "up"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**clean_environment(home), **other_ports()},
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith(moment):
+                break
+        below = descendants(process.pid)
+        words = [sys.executable, "-m", "aimass", "down"]
+        done = subprocess.run(words, capture_output=True, text=True, env=clean_environment(home), check=False)
+        assert done.returncode == 0, done.stderr
+        assert f"ran as pid {process.pid}" in done.stdout
+        assert "Stopped by aimass down or kill before it was up." in process.stdout.read()
+        assert process.wait(5) == 130
+    folder = ray_dir_of(Home(home))
+    assert [pid for pid in below if is_running(pid)] == [process.pid for process in members(folder)] == []
+    assert not folder.exists()
     assert not (home / "platform.json").exists()
 
 

@@ -51,7 +51,9 @@ def _platform(settings: Settings) -> Iterator[Finding]:
         yield Finding("platform", State.OK, f"{ready} as pid {runs.pid}: calls {runs.url}, control {runs.control_url}")
         return
     if lock.is_held(home):
-        yield Finding("platform", State.OK, "is starting or stopping")
+        starts = lock.holder(home)
+        says = f"is starting or stopping as pid {starts.pid}" if starts else "is being stopped by aimass down"
+        yield Finding("platform", State.OK, says)
         return
     left = leftovers.find(home)
     if left:

@@ -87,9 +87,9 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
     with step("Starting Ray"):
         try:
             head = ray_head.start(folder, home.logs / "ray.log")
-        except SystemExit as stopped:  # Ray's own answer to SIGTERM, until the next line
+            retake_signals()
+        except SystemExit as stopped:  # Ray's own answer to SIGTERM, until these are ours again
             raise KeyboardInterrupt from stopped
-        retake_signals()
     me = inspect(os.getpid())
     file = PlatformFile(
         pid=os.getpid(),
