@@ -43,6 +43,6 @@ class KeyBody(_Body):
     """A key to be made."""
 
     name: str = Field(description="Whose or what it is for.")
-    scopes: list[str] = Field(description="Of predict, feedback, read, deploy, train, admin.")
+    scopes: list[str] = Field(description="Of predict, read, deploy, train, admin.")
     rate_per_s: float | None = Field(default=None, description="Requests a second over all replicas.")
     expires_at: float | None = Field(default=None, description="Seconds since 1970 UTC.")
