@@ -98,7 +98,7 @@ def read_rows(file: Upload) -> Array:
         raise Invalid(f"{file.name}: rows come as {', '.join(readers)}", field="check")
     try:
         rows: Array = reader()
-    except (ValueError, TypeError, EOFError) as error:
+    except (ValueError, TypeError, EOFError, OverflowError, RecursionError, MemoryError) as error:
         raise Invalid(f"{file.name} is no table of numbers: {error}", field="check") from error
     if rows.ndim != 2 or not len(rows):
         raise Invalid(f"{file.name} has shape {list(rows.shape)}; rows are [rows, features]", field="check")

@@ -32,6 +32,7 @@ def test_rows_to_check_on_are_tables_of_numbers(name: str, data: bytes) -> None:
     ("name", "data"),
     [
         *(("r.json", data) for data in (b"", b"{}", b"[1, 2]", b"[[1], [2, 3]]", b'[["a"]]', b"[]")),
+        *(("r.json", data) for data in (b"[" * 100_000, b"[[1" + b"0" * 400 + b"]]")),
         *(("r.csv", data) for data in (b"", b"a,b\n", b"\xff\xfe")),
         ("r.npy", b"\x93NUMPY"),
         ("r.pickle", b""),
