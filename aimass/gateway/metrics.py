@@ -6,7 +6,7 @@ The counts are plain integers on the replica's one event loop (prometheus-client
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -26,10 +26,11 @@ class Snapshot:
     in_flight: dict[Labels, float] = field(default_factory=dict)  # service, revision
     seconds: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
     rows: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
+    lines_lost: dict[Labels, float] = field(default_factory=dict)  # no labels
 
     def without_gauges(self) -> "Snapshot":
         """What stays true of a replica that is gone."""
-        return Snapshot(self.requests, self.rejections, {}, self.seconds, self.rows)
+        return replace(self, in_flight={})
 
 
 class Series:
@@ -61,6 +62,7 @@ class Metrics:
         self._series: dict[Labels, Series] = {}
         self._refused: dict[Labels, float] = {}
         self._rejections: dict[Labels, float] = {}
+        self.lines_lost = 0  # of the request log
 
     def series(self, service: str, revision: int) -> Series:
         """The counts of a revision; the same object at every call."""
@@ -84,7 +86,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """The counts now, as values of their own."""
-        shot = Snapshot(requests=dict(self._refused), rejections=dict(self._rejections))
+        shot = Snapshot(dict(self._refused), dict(self._rejections), lines_lost={(): self.lines_lost})
         for labels, series in self._series.items():
             shot.requests[(*labels, "200")] = series.answered
             shot.in_flight[labels] = series.in_flight
@@ -100,6 +102,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         _add(total.requests, shot.requests)
         _add(total.rejections, shot.rejections)
         _add(total.in_flight, shot.in_flight)
+        _add(total.lines_lost, shot.lines_lost)
         _add_lists(total.seconds, shot.seconds)
         _add_lists(total.rows, shot.rows)
     return total
@@ -139,7 +142,12 @@ class _Collector:
         for labels, counts in sorted(shot.rows.items()):
             rows.add_metric(labels, _cumulative(ROWS, counts), counts[-1])
         replicas = GaugeMetricFamily("aimass_replicas", "Replicas of the gateway that live.", value=self._replicas)
-        yield from (requests, rejections, in_flight, seconds, rows, replicas)
+        lost = CounterMetricFamily(
+            "aimass_request_log_lines_lost",
+            "Lines of the request log that the disk did not take.",
+            value=sum(shot.lines_lost.values()),
+        )
+        yield from (requests, rejections, in_flight, seconds, rows, replicas, lost)
 
 
 def _cumulative(bounds: tuple[float, ...], counts: list[float]) -> list[tuple[str, float]]:

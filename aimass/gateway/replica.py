@@ -191,6 +191,7 @@ class Gateway:
         self._loading.drop(needed, self._is_busy)
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._recorder.flush)
+        self._metrics.lines_lost = self._recorder.dropped
 
     def _is_busy(self, name: Name) -> bool:
         return self._metrics.series(*name).in_flight > 0

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aimass.core.ids import Digest
-from aimass.core.signature import Signature, TensorSpec
-from aimass.graph.graph import CostProfile, Graph, Node, Source
+from aimass.graph.graph import Graph, Node
 from aimass.graph.spec import ServiceSpec
 
 FORMAT = 1
@@ -36,17 +35,6 @@ def digest(document: Mapping[str, Any]) -> Digest:
     return Digest(hashlib.sha256(text.encode()).hexdigest())
 
 
-def graph_of(document: Mapping[str, Any], profiles: Mapping[str, CostProfile] | None = None) -> Graph:
-    """The graph of a stored revision; ``profiles`` (pinned reference → profile) are looked up by the caller."""
-    return Graph(
-        inputs=tuple(TensorSpec.from_json(item) for item in document["inputs"]),
-        nodes=tuple(_node_from_json(item) for item in document["nodes"]),
-        outputs=tuple(TensorSpec.from_json(item) for item in document["outputs"]),
-        sources=tuple(Source(*item["source"]) for item in document["outputs"]),
-        profiles=profiles or {},
-    )
-
-
 def _node_to_json(node: Node) -> dict[str, Any]:
     data: dict[str, Any] = {
         "name": node.name,
@@ -63,19 +51,3 @@ def _node_to_json(node: Node) -> dict[str, Any]:
     else:
         data |= {"ref": node.ref, "runtime": node.runtime, "files": dict(node.files)}
     return data
-
-
-def _node_from_json(data: Mapping[str, Any]) -> Node:
-    weights, classes = data.get("weights"), data.get("classes")
-    return Node(
-        name=data["name"],
-        kind=data["kind"],
-        inputs=tuple((port, Source(node, tensor)) for port, node, tensor in data["inputs"]),
-        signature=Signature.from_json(data["signature"]),
-        ref=data.get("ref", ""),
-        runtime=data.get("runtime", ""),
-        files=data.get("files", {}),
-        combine=data.get("combine", ""),
-        weights=None if weights is None else tuple(weights),
-        classes=None if classes is None else tuple(classes),
-    )

@@ -12,13 +12,13 @@ from aimass.core.ids import Digest
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.graph.graph import INPUT, Source
 from aimass.serving.combining import Combine
-from aimass.serving.layout import Layout, LayoutNode, compile_layout
+from aimass.serving.layout import Layout, LayoutNode
 from aimass.serving.loader import LoadedPlan, load
-from tests.serving.served_models import ONE, VOTE, Shelf, digits, graph_from, shelf
+from tests.serving.served_models import ONE, VOTE, Shelf, digits, graph_from, layout_from, shelf
 
 
 def layout_of(text: str, plan: str) -> Layout:
-    return compile_layout(graph_from(text), plan, shelf().read, shelf().put)
+    return layout_from(graph_from(text), plan)
 
 
 @pytest.mark.parametrize("plan", ["merged", "fused"])
