@@ -21,7 +21,7 @@ class Guard:
     """A route's parameter: the caller's context, if the key has one of the scopes."""
 
     def __init__(self, *scopes: str) -> None:
-        self._scopes = scopes
+        self.scopes = scopes
 
     def __call__(
         self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
@@ -38,16 +38,25 @@ class Guard:
 
     def _find(self, context: Context, secret: str) -> Context:
         key = keys.find(context, secret)
-        require_any(key, self._scopes)
+        require_any(key, self.scopes)
         return context.by(f"{key.name} ({key.id})", key.account)
 
 
 class GuardedRoute(APIRoute):
     """Checks first, then takes the body; FastAPI by itself reads the body before it asks any dependency."""
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.description = f"{self.description}\n\nNeeds the scope {' or '.join(self._guard.scopes)}.".strip()
+
+    @property
+    def _guard(self) -> Guard:
+        (guard,) = (item.call for item in self.dependant.dependencies if isinstance(item.call, Guard))
+        return guard
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        (guard,) = (item.call for item in self.dependant.dependencies if isinstance(item.call, Guard))
+        guard = self._guard
 
         async def check_first(request: Request) -> Response:
             request.state.context = await guard.check(request)

@@ -74,9 +74,11 @@ async def test_the_list_of_calls_above_is_complete(desk: Desk, http: httpx.Async
     described = {(method.upper(), path) for path, verbs in spec["paths"].items() for method in verbs}
     names = {"twice": "{name}", "double": "{name}", "gold": "{alias}", "run-1": "{run_id}", "key-1": "{key_id}"}
     known = set()
-    for method, path, _ in CALLS:
+    for method, path, scope in CALLS:
         parts = [names.get(part, "{number}" if part == "1" else part) for part in path.split("/")]
         known.add((method, "/api/v1" + "/".join(parts)))
+        verb = spec["paths"]["/api/v1" + "/".join(parts)][method.lower()]
+        assert scope in verb["description"].rpartition("Needs the scope ")[2].rstrip(".").split(" or ")
     assert described == known
     assert all(verb.get("summary") for verbs in spec["paths"].values() for verb in verbs.values())
 

@@ -147,3 +147,25 @@ async def test_every_link_of_the_start_page_leads_somewhere(http: httpx.AsyncCli
     assert len(links) == 3
     for link in links:
         assert (await http.get(f"http://console{link}", headers={"authorization": ""})).status_code == 200
+
+
+async def test_the_page_of_the_api_needs_nothing_from_elsewhere(http: httpx.AsyncClient) -> None:
+    page = await http.get("http://console/docs", headers={"authorization": ""})
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assets = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert len(assets) == 3
+    for path in (*assets, "/api/v1/openapi.json"):
+        assert path.startswith("/") and path.strip('"') in page.text
+        answer = await http.get(f"http://console{path}", headers={"authorization": ""})
+        assert answer.status_code == 200
+        assert len(answer.content) > 500
+    assert "http://" not in page.text and "https://" not in page.text
+    assert (await http.get("http://console/docs/main.py")).status_code == 404
+
+
+async def test_the_description_says_how_calls_are_refused(http: httpx.AsyncClient) -> None:
+    spec = (await http.get("/openapi.json")).json()
+    answers = [set(verb["responses"]) for verbs in spec["paths"].values() for verb in verbs.values()]
+    assert all(statuses == {"200", "4XX", "5XX"} for statuses in answers)
+    refused = (await http.get("/services/none")).json()
+    assert set(spec["components"]["schemas"]["ErrorBody"]["properties"]) == set(refused)
