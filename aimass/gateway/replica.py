@@ -60,7 +60,7 @@ class Gateway:
         self.gateway.whole_metrics = self._whole_metrics
         self._load = Load()
         self._balancer = Balancer(Random())
-        self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded)
+        self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded, clock)
         self._state = GatewayState(0)
         self._used: dict[str, int] = {}
         self._synced_at = clock.monotonic()
@@ -185,6 +185,7 @@ class Gateway:
             self._balancer.update(mine, answer.mean_requests_per_s, self._door.connections, answer.replicas)
 
     async def _tidy(self) -> None:
+        self._loading.retry(self._state)
         needed = self.gateway.table.in_use | {
             (service.name, revision.number) for service in self._state.services for revision in service.revisions
         }
