@@ -1,5 +1,6 @@
 """``aimass keys``: who may call, and what."""
 
+import math
 import time
 from typing import Annotated, Any
 
@@ -30,6 +31,8 @@ def create(
     """Create a key. Its secret is printed once and stored nowhere."""
     from aimass.client.control import Control
 
+    if rate is not None and not math.isfinite(rate):  # JSON cannot say it to the server
+        raise Invalid("a rate is a number of requests a second above 0", "rate")
     expires_at = time.time() + read_duration(expires) if expires else None
     with Control() as control:
         made = control.create_key(name, scope or ["predict"], rate, expires_at)

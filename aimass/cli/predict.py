@@ -112,8 +112,8 @@ def describe(answer: "Prediction") -> list[str]:
     lines = []
     for name, array in answer.items():
         first = array[0]
-        if first.ndim == 0:
-            lines.append(f"{name}: {_plain(array)[0]}")
+        if first.ndim != 1 or first.dtype.kind != "f":
+            lines.append(f"{name}: {_cell(_plain(array[:1])[0])}")
         else:
             order = first.argsort()[::-1][:3]
             lines.append(f"{name}: " + ", ".join(f"{index} {100 * float(first[index]):.1f} %" for index in order))
@@ -160,4 +160,6 @@ def _plain_value(value: Any) -> Any:
 
 
 def _cell(value: Any) -> str:
-    return " ".join(f"{item:.3f}" for item in value) if isinstance(value, list) else terminal.text(value)
+    if isinstance(value, list):
+        return " ".join(_cell(item) for item in value)
+    return f"{value:.3f}" if isinstance(value, float) else terminal.text(value)

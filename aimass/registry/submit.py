@@ -69,6 +69,8 @@ def prepare(submission: Submission) -> Prepared:
         metrics = {"conversion_max_difference": converted.max_difference, "conversion_rows": float(converted.rows)}
         packages += ["scikit-learn", "skl2onnx", "skops"]
     else:
+        if submission.rows is not None:
+            raise Invalid(f"{path.name} is taken as it is; rows to check on are for conversions of .skops", "check")
         model = path.read_bytes()
     return Prepared(model, _manifest(submission, model, kind, metrics, packages))
 

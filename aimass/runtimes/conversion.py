@@ -36,7 +36,7 @@ def to_onnx(estimator: Any, input_name: str, n_features: int, outputs: Sequence[
     name = type(estimator).__name__
     is_classifier = hasattr(estimator, "classes_")
     if is_classifier and not hasattr(estimator, "predict_proba"):
-        raise Invalid(f"{name} gives no probabilities; fit it with probability=True, or calibrate it")
+        raise Invalid(f"{name} gives no probabilities; fit it inside a CalibratedClassifierCV")
     if len(outputs) != (2 if is_classifier else 1):
         raise Invalid(
             f"{name} has {2 if is_classifier else 1} output(s), {len(outputs)} were named: {', '.join(outputs)}"

@@ -116,5 +116,5 @@ def test_control_speaks_json_and_lines(url: str) -> None:
     with Control(url, "good") as control:
         assert control.services(usage=True) == [{"service": "double"}]
         assert [event["status"] for event in control.logs("double", lines=2)] == [200, 404]
-        with pytest.raises(NotFound, match="nothing at /api/v1/models/x"):
+        with pytest.raises(NotFound, match="is no control API"):
             control.model("x")

@@ -132,6 +132,12 @@ def test_a_model_that_names_another_file_is_refused_wherever_it_does(desk: Desk,
     assert [item["name"] for item in models.list_models(desk.context)] == ["double"]
 
 
+def test_an_unknown_operator_is_told_in_one_line(desk: Desk) -> None:
+    made = model(graph([helper.make_node("Magic", ["x"], ["y"], domain="elsewhere")]))
+    with pytest.raises(Invalid, match=r"^odd\.onnx is not a valid ONNX model: .*elsewhere.*; export it again$"):
+        models.add(desk.context, "odd", Upload("odd.onnx", made.SerializeToString()))
+
+
 def test_every_tensor_of_a_graph_is_looked_at() -> None:
     assert sorted(tensor.name for tensor in tensors(in_a_branch(deeper=True))) == ["c", "v", "v", "w"]
 

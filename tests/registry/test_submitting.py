@@ -127,6 +127,14 @@ def test_an_onnx_file_is_taken_as_it_is(registry: SmallRegistry, tmp_path: Path)
     assert manifest.description == "by hand"
 
 
+def test_rows_to_check_on_are_refused_where_nothing_is_checked(registry: SmallRegistry, tmp_path: Path) -> None:
+    write_graph(tmp_path / "double.onnx", [None, 2])
+    with pytest.raises(Invalid, match="taken as it is") as caught:
+        submit(registry, tmp_path / "double.onnx", np.zeros((3, 7)))
+    assert caught.value.field == "check"
+    assert nothing_is_kept(registry)
+
+
 def test_bad_files_are_refused_by_name(registry: SmallRegistry, tmp_path: Path) -> None:
     write_graph(tmp_path / "fixed.onnx", [1, 2])
     outside = numpy_helper.from_array(np.float32(2), "factor")
