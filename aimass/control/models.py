@@ -89,9 +89,9 @@ def sweep(context: Context, dry_run: bool) -> dict[str, Any]:
 def read_rows(file: Upload) -> Array:
     """A table of numbers, one row per example."""
     readers: dict[str, Callable[[], Any]] = {
-        ".json": lambda: np.array(json.loads(file.data), np.float32),
-        ".csv": lambda: np.loadtxt(io.StringIO(file.data.decode()), np.float32, delimiter=",", ndmin=2),
-        ".npy": lambda: np.load(io.BytesIO(file.data), allow_pickle=False).astype(np.float32),
+        ".json": lambda: np.array(json.loads(file.data), np.float64),
+        ".csv": lambda: np.loadtxt(io.StringIO(file.data.decode()), np.float64, delimiter=",", ndmin=2),
+        ".npy": lambda: np.load(io.BytesIO(file.data), allow_pickle=False).astype(np.float64),
     }
     reader = readers.get(PurePath(file.name).suffix.lower())
     if reader is None:

@@ -24,7 +24,7 @@ SUFFIXES = (".onnx", ".skops")
 
 @dataclass(frozen=True)
 class Submission:
-    """A file to become the next version of ``name``; ``rows``: held-out ones to prove a conversion on."""
+    """A file to become the next version of ``name``; ``rows``: held-out FP64 ones to prove a conversion on."""
 
     name: str
     path: Path

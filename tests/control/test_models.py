@@ -23,9 +23,11 @@ def test_a_file_becomes_a_version_that_can_be_deployed(desk: Desk) -> None:
     assert [item["name"] for item in models.list_models(desk.context)] == ["double", "triple"]
 
 
-@pytest.mark.parametrize(("name", "data"), [("r.json", b"[[1, 2], [3, 4]]"), ("r.csv", b"1,2\n3,4\n")])
+@pytest.mark.parametrize(
+    ("name", "data"), [("r.json", b"[[1, 2], [10000000.1, 4]]"), ("r.csv", b"1,2\n10000000.1,4\n")]
+)
 def test_rows_to_check_on_are_tables_of_numbers(name: str, data: bytes) -> None:
-    assert models.read_rows(Upload(name, data)).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert models.read_rows(Upload(name, data)).tolist() == [[1.0, 2.0], [10000000.1, 4.0]]
 
 
 @pytest.mark.parametrize(

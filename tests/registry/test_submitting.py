@@ -100,6 +100,18 @@ def test_a_conversion_that_disagrees_is_refused_with_figures(registry: SmallRegi
     assert nothing_is_kept(registry)
 
 
+def test_what_fp32_loses_of_the_rows_counts_as_a_disagreement(registry: SmallRegistry, tmp_path: Path) -> None:
+    """Features around 1e7 lie one FP32 step apart; scikit-learn has scaled them in double precision."""
+    x, y = load_iris(return_X_y=True)
+    estimator = make_pipeline(StandardScaler(), LogisticRegression()).fit(x + 1e7, y)
+    skops.io.dump(estimator, tmp_path / "far.skops")
+    with pytest.raises(Invalid, match=r"disagrees .* labels differ; FP32 cannot tell some of these values apart"):
+        submit(registry, tmp_path / "far.skops", x + 1e7)
+    with pytest.raises(Invalid, match="disagrees"):
+        submit(registry, tmp_path / "far.skops")
+    assert nothing_is_kept(registry)
+
+
 def test_types_that_nobody_trusts_are_refused(registry: SmallRegistry, tmp_path: Path) -> None:
     import os
 

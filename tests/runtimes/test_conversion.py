@@ -239,7 +239,7 @@ def test_plausible_rows_have_the_size_of_real_ones(estimator: Any) -> None:
     estimator, held_out = fitted(estimator, "wine")
     rows = plausible_rows(estimator, 13, 2000, np.random.default_rng(0))
     assert rows.shape == (2000, 13)
-    assert rows.dtype == np.float32
+    assert rows.dtype == np.float64
     assert (np.abs(rows.mean(axis=0) - held_out.mean(axis=0)) < 2 * held_out.std(axis=0)).all()
 
 
