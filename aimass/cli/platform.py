@@ -1,6 +1,7 @@
 """``aimass up``, ``down``, ``status`` and ``doctor``: the platform of this machine."""
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aimass.cli import terminal
-from aimass.core.errors import Invalid
+from aimass.core.errors import Invalid, Unavailable
+from aimass.core.home import find_home
 
 if TYPE_CHECKING:
+    from aimass.core.home import Home
     from aimass.core.platform_file import PlatformFile
     from aimass.core.settings import Settings
 
@@ -24,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: aimass down")(down)
     app.command(epilog="Example: aimass status --json")(status)
     app.command(epilog="Example: aimass doctor")(doctor)
+    app.command(epilog='Example: eval "$(aimass env)", then: ray job list')(env)
 
 
 def up(
@@ -62,7 +66,6 @@ def up(
 def down() -> None:
     """Stop the platform of this home, or clear what a dead one left."""
     from aimass.control.platform.stop import stop
-    from aimass.core.home import find_home
 
     home = find_home()
     with terminal.step(f"Stopping the platform of {home.path}"):
@@ -109,6 +112,22 @@ def doctor(as_json: Json = False, port: Port = None, control_port: ControlPort =
                 terminal.say(f"    {finding.mend}")
     if any(finding.state == State.BAD for finding in findings):
         sys.exit(1)
+
+
+def env() -> None:
+    """Print what a shell needs so that Ray's own commands reach this platform's Ray."""
+    for name, value in ray_environment(find_home()).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def ray_environment(home: "Home") -> dict[str, str]:
+    """What a program needs to join the Ray of the platform that runs from ``home``; ``Unavailable`` if none does."""
+    from aimass.control.platform import leftovers, ray_head
+
+    runs = leftovers.running(home)
+    if runs is None:
+        raise Unavailable(f"no platform runs from {home.path}; start it with: aimass up")
+    return ray_head.environment_to_join(runs, home)
 
 
 def read_settings(port: int | None = None, control_port: int | None = None) -> "Settings":

@@ -1,5 +1,6 @@
 """``aimass train`` and ``runs``: recipes as runs on the platform; ``aimass run`` is what a run's Ray job executes."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,8 @@ RunId = Annotated[str, typer.Argument(help="The run's id, as `aimass runs list` 
 
 def add_to(main: typer.Typer) -> None:
     main.command(epilog="Example: aimass train deployments/digits/recipe.yaml")(train)
-    main.command(epilog="Example: ray job submit --working-dir . -- aimass run deployments/digits/recipe.yaml")(run)
+    job = "ray job submit --working-dir . -- aimass run deployments/digits/recipe.yaml"
+    main.command(epilog=f'Examples: aimass run recipe.yaml · eval "$(aimass env)"; {job}')(run)
     main.add_typer(app, name="runs", epilog="Example: aimass runs logs run-5f2c9a0b1d3e -f")
 
 
@@ -49,11 +51,18 @@ def run(
     path: Annotated[Path, typer.Argument(help="A recipe.yaml.")],
     run_id: Annotated[str | None, typer.Option(help="The run that control made for this job.")] = None,
 ) -> None:
-    """Execute a recipe here, inside a Ray job of the platform."""
-    from aimass.cli.platform import read_settings
-    from aimass.pipeline import job
+    """Execute a recipe here, in this process and this folder, on the Ray of the platform that runs.
 
-    sys.exit(job.main(path, run_id, read_settings()))
+    `aimass train` does this as a job of the platform, which goes on when the terminal is closed.
+    """
+    from aimass.cli.platform import ray_environment, read_settings
+
+    settings = read_settings()
+    if "RAY_ADDRESS" not in os.environ:  # where a job finds it
+        os.environ |= ray_environment(settings.home)
+    from aimass.pipeline import job  # loads Ray, which reads its environment then
+
+    sys.exit(job.main(path, run_id, settings))
 
 
 @app.command("list", epilog="Example: aimass runs list")

@@ -17,6 +17,7 @@ from typing import Any
 from aimass.control.platform.checks import MIN_SHARED_MEMORY
 from aimass.control.platform.processes import MARK
 from aimass.core.home import Home
+from aimass.core.platform_file import PlatformFile
 
 NAMESPACE = "aimass"
 VITAL = ("gcs_server", "raylet")
@@ -48,6 +49,17 @@ def prepare_environment(home: Home, folder: Path) -> None:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch for "this machine only": it then binds to loopback
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",  # jobs find `aimass`
+    }
+
+
+def environment_to_join(file: PlatformFile, home: Home) -> dict[str, str]:
+    """For a program that is to join the running platform's Ray, or to submit jobs to it."""
+    return {
+        "RAY_ADDRESS": file.ray_address,
+        "RAY_API_SERVER_ADDRESS": f"http://{file.ray_dashboard}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(home.ray_token_file),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray takes loopback for this machine's other address
     }
 
 
