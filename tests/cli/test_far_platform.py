@@ -25,13 +25,14 @@ async def far(tmp_path: Path) -> AsyncIterator[tuple[Desk, str]]:
         await door.close(0)
 
 
-async def aimass(url: str, key: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+async def aimass(url: str, key: str, folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     bare = {name: value for name, value in os.environ.items() if not name.startswith("AIMASS_")}
     environment = {
         **bare,
         "AIMASS_URL": url,
         "AIMASS_HOME": str(folder / "none"),
         **({"AIMASS_KEY": key} if key else {}),
+        **more,
     }
     command = [sys.executable, "-m", "aimass", *words]
     return await asyncio.to_thread(
@@ -75,3 +76,28 @@ async def test_keys_of_absurd_rate_or_life_are_refused_and_listed_if_they_are_th
         assert (failed.returncode, says in failed.stderr) == (1, True), failed.stderr
         assert len(failed.stderr.splitlines()) == 1
     assert "first admin key" in (await aimass(url, secret, tmp_path, "keys", "list")).stdout
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signed itself, and its key."""
+    cert, private = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(private), "-out", str(cert)]
+    subprocess.run([*make.split(), *more], check=True, capture_output=True)
+    return cert, private
+
+
+async def test_a_certificate_that_signed_itself_is_trusted_by_naming_it(
+    tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    with open_desk(tmp_path) as desk:
+        door = Door(console_asgi(desk.context), "127.0.0.1", 0, certificate)
+        await door.open()
+        url, secret = f"https://127.0.0.1:{door.port}", desk.settings.home.key_file.read_text().strip()
+        failed = await aimass(url, secret, tmp_path, "models", "list")
+        done = await aimass(url, secret, tmp_path, "models", "list", SSL_CERT_FILE=str(certificate[0]))
+        await door.close(0)
+    assert failed.returncode == 1
+    assert f"{url} shows a certificate that is not trusted here; set SSL_CERT_FILE" in failed.stderr
+    assert (done.returncode, "double" in done.stdout) == (0, True), done.stderr
