@@ -1,5 +1,6 @@
 """Settings and the home folder: from the environment, absolute, checked together."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,14 @@ def test_everything_lies_in_the_home(tmp_path: Path) -> None:
     places = [getattr(home, name) for name in names]
     assert all(place.parent == tmp_path for place in places)
     assert len(set(places)) == len(places)
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    cells = [line.split("|") for line in text.splitlines() if line.startswith("| `AIMASS_")]
+    defaults = {name: row[3] for row in cells for name in re.findall(r"`AIMASS_([A-Z_]+)`", row[1])}
+    assert set(defaults) == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, int | float | str) and name != "max_body_bytes":
+            written = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+            assert written in defaults[name.upper()].replace(",", " ").split()
