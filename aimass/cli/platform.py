@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aimass.cli import terminal
-from aimass.core.errors import Invalid, Unavailable
+from aimass.core.errors import Conflict, Invalid, Unavailable
 from aimass.core.home import find_home
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ def up(
 
     settings = read_settings(port, control_port)
     if lock.is_held(settings.home):
-        _say_running(leftovers.running(settings.home), settings)
+        runs = leftovers.running(settings.home)
+        if runs is not None:
+            _refuse_other_ports(runs, settings, port, control_port)
+        _say_running(runs, settings)
         return
     is_up = False
     with interrupts() as signals:
@@ -144,6 +147,16 @@ def read_settings(port: int | None = None, control_port: int | None = None) -> "
         name = ".".join(str(part) for part in first["loc"])
         where = f"AIMASS_{name.upper()} or its flag: " if name else ""
         raise Invalid(f"{where}{first['msg'].removeprefix('Value error, ')}", name) from None
+
+
+def _refuse_other_ports(runs: "PlatformFile", settings: "Settings", port: int | None, control_port: int | None) -> None:
+    for option, asked, url in (("--port", port, runs.url), ("--control-port", control_port, runs.control_url)):
+        if asked is not None and not url.endswith(f":{asked}"):
+            raise Conflict(
+                f"the platform of {settings.home.path} runs already, on {url}; "
+                f"stop it with aimass down, then start it with {option} {asked}",
+                option,
+            )
 
 
 def _say_running(runs: "PlatformFile | None", settings: "Settings") -> None:

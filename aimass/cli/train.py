@@ -9,8 +9,9 @@ import typer
 
 from aimass.cli import terminal
 from aimass.cli.services import read_document
+from aimass.core.errors import Unavailable
 
-app = typer.Typer(help="Runs: list, show, logs, cancel.", no_args_is_help=True)
+app = typer.Typer(help="Runs: list, show, report, logs, cancel.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunId = Annotated[str, typer.Argument(help="The run's id, as `aimass runs list` shows it.")]
 
@@ -97,6 +98,32 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     if found["error"]:
         terminal.say(found["error"])
     say_report(found)
+    if found["report"]:
+        terminal.say(f"With plots: aimass runs report {run_id}")
+
+
+@app.command(epilog="Example: aimass runs report run-5f2c9a0b1d3e --open")
+def report(
+    run_id: RunId,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; else RUN.html here.")] = None,
+    shows: Annotated[bool, typer.Option("--open", help="Show it in the browser too.")] = False,
+) -> None:
+    """Save a run's report with its plots: one HTML file that needs nothing else."""
+    from aimass.client.control import Control
+
+    with Control() as control:
+        page = control.run_report(run_id)
+    path = (output or Path(f"{run_id}.html")).absolute()
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise Unavailable(f"cannot write {path}: {error.strerror}; name another file with --output") from None
+    terminal.say(f"Saved {path}")
+    if shows:
+        import webbrowser
+
+        if not webbrowser.open(path.as_uri()):
+            raise Unavailable(f"no browser was found here; open {path} yourself")
 
 
 @app.command(epilog="Example: aimass runs logs run-5f2c9a0b1d3e -f")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from aimass.client import Client
+from aimass.control.platform import ray_dir
 from aimass.control.platform.processes import members
-from aimass.control.platform.ray_dir import ray_dir_of
 from aimass.core.errors import AimassError
 from aimass.core.home import Home
 from aimass.testing.running import RunningPlatform, clean_environment, running, start
@@ -61,6 +62,16 @@ def test_up_again_only_says_where(own: RunningPlatform) -> None:
     assert again.returncode == 0
     assert own.url in again.stdout
     assert str(own.process.pid) in again.stdout
+    moved = up(own.home, "--port", "18999")
+    assert moved.returncode == 1
+    assert f"runs already, on {own.url}; stop it with aimass down" in moved.stderr
+
+
+def test_no_other_user_gets_to_rays_files(own: RunningPlatform) -> None:
+    """Ray opens its own folder to all; jobs' code is unpacked and run there."""
+    folder = Path(own.file.ray_dir)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert (ray_dir.temporary_of(folder) / "session_latest").exists()
 
 
 def test_the_port_of_another_platform_is_refused_by_name(own: RunningPlatform, tmp_path: Path) -> None:
@@ -189,7 +200,7 @@ def test_down_during_the_start_leaves_nothing_and_up_says_why(tmp_path: Path, mo
         assert f"ran as pid {process.pid}" in done.stdout
         assert "Stopped by aimass down or kill before it was up." in process.stdout.read()
         assert process.wait(5) == 130
-    folder = ray_dir_of(Home(home))
+    folder = ray_dir.ray_dir_of(Home(home))
     assert [pid for pid in below if is_running(pid)] == [process.pid for process in members(folder)] == []
     assert not folder.exists()
     assert not (home / "platform.json").exists()

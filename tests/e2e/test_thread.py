@@ -193,6 +193,9 @@ def test_the_command_line_from_end_to_end(platform: RunningPlatform, digits: Any
     assert told("runs", "show", digits.run["id"])["status"] == "succeeded"
     assert digits.run["id"] in [item["id"] for item in told("runs", "list")]
     assert told("predict", "digits", "--image", str(digits.picture))["outputs"]["label"] == [7]
+    page = tmp_path / "report.html"
+    assert aimass(platform, "runs", "report", digits.run["id"], "-o", str(page)).returncode == 0
+    assert page.read_text() == (platform.home / "runs" / digits.run["id"] / "report.html").read_text()
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps(load_digits().data[:3].tolist()))
     from_file = told("predict", "digits", "--rows", str(rows))["outputs"]

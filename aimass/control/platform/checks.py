@@ -1,12 +1,15 @@
 """What the facts about a machine mean: findings in plain words, each with the way to mend it."""
 
+import errno
+import os
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from aimass.control.platform.machine import MIB, Machine, why_not_writable
-from aimass.core.errors import Unavailable
+from aimass.core.errors import Invalid, Unavailable
 
 MIN_MEMORY = 2048 * MIB  # Ray's head, gateway, console and reconciler hold 1.5 GiB, a run some more
 MIN_SHARED_MEMORY = 256 * MIB  # Ray's object store
@@ -61,6 +64,24 @@ def check_home(home: Path) -> None:
     refuse_if_bad([_writable(why_not, home)])
 
 
+def check_tls(cert: Path, key: Path) -> None:
+    """``Invalid``, naming setting and file, unless these are a certificate and its key as both doors will load them."""
+    for name, path in (("AIMASS_TLS_CERT", cert), ("AIMASS_TLS_KEY", key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise Invalid(f"{name}: cannot read {path}: {error.strerror}; name a PEM file", name) from None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        why = getattr(error, "reason", None) or str(error)
+        raise Invalid(
+            f"AIMASS_TLS_CERT {cert} and AIMASS_TLS_KEY {key} are no certificate with its key ({why}); "
+            "name two PEM files that belong together, the key without a password",
+            "AIMASS_TLS_CERT",
+        ) from None
+
+
 def refuse_if_bad(findings: Iterable[Finding]) -> None:
     """``Unavailable`` with everything that is bad, before anything is started."""
     bad = [f"{finding.what}: {finding.says}; {finding.mend}" for finding in findings if finding.state == State.BAD]
@@ -89,7 +110,9 @@ def _packages(machine: Machine) -> Iterable[Finding]:
 
 def _writable(why_not: str, home: Path) -> Finding:
     if why_not:
-        mend = "free some space, or choose another folder with AIMASS_HOME"
+        mend = "choose another folder with AIMASS_HOME"
+        if why_not == os.strerror(errno.ENOSPC):
+            mend = f"free some space, or {mend}"
         return Finding("home", State.BAD, f"cannot write to {home}: {why_not}", mend)
     return Finding("home", State.OK, f"{home} can be written")
 

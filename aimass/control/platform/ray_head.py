@@ -16,6 +16,7 @@ from typing import Any
 
 from aimass.control.platform.checks import MIN_SHARED_MEMORY
 from aimass.control.platform.processes import MARK
+from aimass.control.platform.ray_dir import temporary_of
 from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile
 
@@ -69,6 +70,7 @@ def start(folder: Path, log: Path) -> RayHead:
     import ray._private.utils
     import ray._private.worker
 
+    temporary = temporary_of(folder)
     with _as_we_need_it():
         context = ray.init(
             address="local",
@@ -79,12 +81,12 @@ def start(folder: Path, log: Path) -> RayHead:
             log_to_driver=False,
             logging_level=logging.ERROR,
             _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
+            _temp_dir=str(temporary),
         )
     log.parent.mkdir(parents=True, exist_ok=True)
     ray._private.worker.print_to_stdstream = functools.partial(_write_down, log)
     # Without this file a job's supervisor joins whichever Ray it finds on the machine first.
-    ray._private.utils.write_ray_address(context.address_info["address"], str(folder))
+    ray._private.utils.write_ray_address(context.address_info["address"], str(temporary))
     return RayHead(context.address_info["address"], context.address_info["webui_url"])
 
 
