@@ -236,6 +236,7 @@ class GatewayApp:
         ours = as_ours(error)
         if ours is not error or isinstance(error, Bug):
             _log.error("request %s failed", call.request_id, exc_info=error)
+        error.__traceback__ = None  # its frames hold the call's plan, until the next collection of garbage
         reply = refusal(ours, call.request_id)
         target = call.target
         service = call.endpoint.service.name if call.endpoint and call.endpoint.service else ""

@@ -65,10 +65,9 @@ class Loading:
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    def drop(self, needed: set[Name], is_busy: Callable[[Name], bool]) -> None:
-        """Let go of what is neither needed nor running a call."""
-        for name in [name for name in self.plans if name not in needed and not is_busy(name)]:
-            self.plans.pop(name).close()
+    def drop(self, needed: set[Name]) -> None:
+        """Forget what is not needed; a plan that calls still run on goes with the last of them."""
+        self.plans = {name: plan for name, plan in self.plans.items() if name in needed}
 
     def close(self) -> None:
         """Load nothing more."""

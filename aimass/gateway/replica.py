@@ -18,7 +18,7 @@ from aimass.gateway.app import GatewayApp
 from aimass.gateway.balance import Balancer, Load
 from aimass.gateway.door import Door
 from aimass.gateway.infer import Parts
-from aimass.gateway.loading import Loading, Name
+from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics, Snapshot
 from aimass.gateway.protocols.direct import direct_protocol
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
@@ -189,13 +189,10 @@ class Gateway:
         needed = self.gateway.table.in_use | {
             (service.name, revision.number) for service in self._state.services for revision in service.revisions
         }
-        self._loading.drop(needed, self._is_busy)
+        self._loading.drop(needed)
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._recorder.flush)
         self._metrics.lines_lost = self._recorder.dropped
-
-    def _is_busy(self, name: Name) -> bool:
-        return self._metrics.series(*name).in_flight > 0
 
     async def _watch_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,7 @@
 """From a layout to a loaded plan: runtimes loaded, steps precompiled, the cost of a call measured."""
 
 import statistics
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -53,12 +54,15 @@ class Step:
 
 
 class LoadedPlan:
-    """A revision in memory. ``run`` may be called from several threads at once and checks nothing: the door has."""
+    """A revision in memory. ``run`` may be called from several threads at once and checks nothing: the door has.
+
+    The runtimes are let go when nobody holds the plan any more: a call that still does keeps them, and counts nothing.
+    """
 
     def __init__(self, layout: Layout, calls: list[Predict], owned: list[_Closable]) -> None:
         self.plan = layout.plan
         self.signature: Signature = layout.signature
-        self._owned = owned
+        weakref.finalize(self, _close, owned).atexit = False
         self._names = tuple(spec.name for spec in layout.inputs)
         slots = {Source(INPUT, name): index for index, name in enumerate(self._names)}
         self._steps: list[Step] = []
@@ -98,12 +102,6 @@ class LoadedPlan:
     def warm_us(self, rows: int) -> float:
         """Predicted time of a call with so many rows, from the calls measured at load."""
         return self._fixed_us + self._row_us * rows
-
-    def close(self) -> None:
-        """Let the runtimes go. No call may be running."""
-        for runtime in self._owned:
-            runtime.close()
-        self._owned = []
 
     def _measure(self) -> tuple[float, float]:
         one, eight = (self._time_us(rows) for rows in (1, 8))

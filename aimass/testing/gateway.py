@@ -99,16 +99,12 @@ class StubPlan:
     signature: Signature = SIGNATURE
     inline_rows: int = 0
     plan: str = "fused"
-    closed: bool = False
 
     def run(self, batch: Batch, trace: Any = None) -> Batch:
         return self.call(batch)
 
     def warm_us(self, rows: int) -> float:
         return 1000.0
-
-    def close(self) -> None:
-        self.closed = True
 
     @property
     def loaded(self) -> LoadedPlan:

@@ -1,6 +1,5 @@
 """Numbered states: as bytes and back, what they route, and what stays while something loads."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -178,21 +177,6 @@ async def test_nobody_tries_again_what_no_state_wants_any_more() -> None:
     loading.retry(GatewayState(2))
     await loading.settle()
     assert (len(tried), loading.failed) == (1, {})
-
-
-async def test_what_is_not_needed_is_closed_once_it_is_idle() -> None:
-    plan = StubPlan(lambda batch: batch)
-    loading = Loading(lambda _: plan.loaded, lambda: None, ManualClock())
-    loading.prepare(GatewayState(1, (), (service(),)))
-    await loading.settle()
-    loading.drop({("iris", 1)}, lambda _: False)
-    loading.drop(set(), lambda _: True)
-    assert not plan.closed
-    loading.drop(set(), lambda _: False)
-    assert plan.closed
-    assert loading.plans == {}
-    loading.close()
-    await asyncio.sleep(0)
 
 
 def test_the_layout_of_a_state_is_what_serving_reads() -> None:

@@ -68,13 +68,14 @@ def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
         load(replace(layout, nodes=nodes), lambda files: shelf().checkout(files, tmp_path))
 
 
-def test_closed_it_says_so(tmp_path: Path) -> None:
+def test_a_plan_that_nobody_holds_has_closed_its_runtimes(tmp_path: Path) -> None:
     loaded = load(layout_of(ONE, "merged"), lambda files: shelf().checkout(files, tmp_path))
     rows = {"image": digits()[0][:2]}
-    loaded.run(rows)
-    loaded.close()
+    predict = loaded._steps[0].call
+    predict(rows)
+    del loaded
     with pytest.raises(Unavailable):
-        loaded.run(rows)
+        predict(rows)
 
 
 def test_a_node_is_asked_only_for_what_is_taken() -> None:
