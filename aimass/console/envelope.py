@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from aimass.console.intake import Intake, SlowBody
+from aimass.console.intake import Intake
 from aimass.core.errors import AimassError, Bug, Invalid, NotFound
 from aimass.core.ids import new_id
 from aimass.gateway.door import App
@@ -93,5 +93,4 @@ def _refuse(request: Request, error: AimassError) -> Response:
     if isinstance(error, Bug):
         _log.error("request %s: %s", request_id, error)
     reply = refusal(error, request_id)
-    status = 408 if isinstance(error, SlowBody) else reply.head.status  # late was the caller, not the platform
-    return Response(reply.body, status, {name.decode(): value.decode() for name, value in reply.head.headers})
+    return Response(reply.body, reply.head.status, {name.decode(): value.decode() for name, value in reply.head.headers})

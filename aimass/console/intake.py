@@ -4,16 +4,12 @@ import asyncio
 import contextlib
 from typing import Any
 
-from aimass.core.errors import Timeout, TooLarge
+from aimass.core.errors import SlowBody, TooLarge
 from aimass.gateway.protocols.http import Receive
 
 STALL_S = 15.0  # between two pieces of a body
 UPLOAD_S = 300.0  # for all of it: 64 MiB at 220 kB/s
 DISCARD_S = 2.0  # a refused caller that still sends reads its answer within that; a closed port would drop it unread
-
-
-class SlowBody(Timeout):
-    """The caller did not send its body in time."""
 
 
 class Intake:

@@ -8,13 +8,13 @@ from hashlib import sha256
 from typing import Any
 
 import aimass
-from aimass.core.errors import AimassError, Bug, Timeout, TooLarge, Unavailable
+from aimass.core.errors import AimassError, Bug, SlowBody, TooLarge, Unavailable
 from aimass.core.events import Trace
 from aimass.core.settings import Settings
 from aimass.gateway.admission import Keys, require
 from aimass.gateway.infer import Call, Inference, Job, Parts
 from aimass.gateway.metrics import render
-from aimass.gateway.protocols.http import Head, Reply, as_ours, json_reply, keep_lifespan, refusal
+from aimass.gateway.protocols.http import REQUEST_TIMEOUT, Head, Reply, as_ours, json_reply, keep_lifespan, refusal
 from aimass.gateway.protocols.oip import describe
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
 from aimass.gateway.state import GatewayState
@@ -97,7 +97,7 @@ class GatewayApp:
         else:
             answer = call
         reply = answer if isinstance(answer, Reply) else await answer
-        await reply.send(send, self.closes())
+        await reply.send(send, reply.head.status == REQUEST_TIMEOUT or self.closes())
 
     def submit(self, scope: Any, body: bytes, done: Done) -> Awaitable[Reply] | None:
         """The same for a request that is here as a whole: ``done`` is called with the reply, now or at the end of this
@@ -182,7 +182,7 @@ class GatewayApp:
                         raise _too_large(limit)
                     if not message.get("more_body"):
                         return b"".join(chunks)
-        raise Timeout(f"the body did not arrive in time; {size} bytes came")
+        raise SlowBody(f"the body did not arrive in time; {size} bytes came")
 
     @staticmethod
     def _body_time(call: Call) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from aimass.core.errors import AimassError, Bug, Kind
+from aimass.core.errors import AimassError, Bug, Kind, SlowBody
 
 Header = tuple[bytes, bytes]
 Receive = Callable[[], Awaitable[Any]]
@@ -29,6 +29,7 @@ STATUS = {
     Kind.TIMEOUT: 504,
     Kind.BUG: 500,
 }
+REQUEST_TIMEOUT = 408  # late was the caller, not the platform
 
 
 class Head:
@@ -96,7 +97,8 @@ def refusal(error: AimassError, request_id: str) -> Reply:
     if error.kind is Kind.UNAUTHENTICATED:
         headers.append((b"www-authenticate", b"Bearer"))
     body = {"error": str(error), "kind": error.kind.value, "field": error.field or None, "request_id": request_id}
-    return Reply(Head(STATUS[error.kind], headers), orjson.dumps(body), request_id)
+    status = REQUEST_TIMEOUT if isinstance(error, SlowBody) else STATUS[error.kind]
+    return Reply(Head(status, headers), orjson.dumps(body), request_id)
 
 
 async def keep_lifespan(receive: Receive, send: Send) -> None:
