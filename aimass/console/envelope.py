@@ -93,4 +93,5 @@ def _refuse(request: Request, error: AimassError) -> Response:
     if isinstance(error, Bug):
         _log.error("request %s: %s", request_id, error)
     reply = refusal(error, request_id)
-    return Response(reply.body, reply.head.status, {name.decode(): value.decode() for name, value in reply.head.headers})
+    headers = {name.decode(): value.decode() for name, value in reply.head.headers}
+    return Response(reply.body, reply.head.status, headers)
