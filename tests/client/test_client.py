@@ -39,6 +39,9 @@ class Doubling(BaseHTTPRequestHandler):
         if self.headers["authorization"] != "Bearer good":
             self._json(401, {"error": "no key", "kind": "unauthenticated"})
             return
+        if self.headers["accept-encoding"] != "identity":
+            self._json(400, {"error": "packing costs more than it saves here", "kind": "invalid"})
+            return
         length = int(self.headers[LENGTH])
         item = json.loads(body[:length])["inputs"][0]
         if item["shape"][1] != 2:

@@ -29,7 +29,7 @@ def running(home: Home) -> Home:
 def test_the_home_tells_both(running: Home) -> None:
     found = find_connection()
     assert (found.url, found.control_url, found.key) == ("http://127.0.0.1:1", "http://127.0.0.1:2", "aim_home")
-    assert found.headers == {"authorization": "Bearer aim_home"}
+    assert found.headers == {"accept-encoding": "identity", "authorization": "Bearer aim_home"}
 
 
 def test_without_a_platform_the_next_step_is_named(home: Home) -> None:
