@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +14,12 @@ from aimass.core.errors import Conflict, Invalid, Unavailable
 from aimass.core.home import find_home
 
 if TYPE_CHECKING:
+    from aimass.client.control import Control
     from aimass.core.home import Home
     from aimass.core.platform_file import PlatformFile
     from aimass.core.settings import Settings
 
+SETTLE_S = 10.0
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Port = Annotated[int | None, typer.Option(help="The port for calls; 8000 unless AIMASS_PORT says otherwise.")]
 ControlPort = Annotated[int | None, typer.Option(help="The port for the control API; 8002 unless AIMASS_CONTROL_PORT.")]
@@ -90,11 +93,19 @@ def status(as_json: Json = False) -> None:
     if as_json:
         terminal.write_json(found)
         return
-    for name, value in found.items():
-        if isinstance(value, list):
-            _list(name, value)
-        else:
-            terminal.say(f"{name}: {terminal.when(value) if name.endswith('_at') else _flat(value)}")
+    from aimass.cli.services import say_failures
+
+    terminal.say(f"AI Mass {found['version']} of {found['home']}, since {terminal.when(found['started_at'])}")
+    terminal.say(f"  calls    {found['url']}")
+    terminal.say(f"  control  {found['control_url']}")
+    terminal.say(f"The reconciler {found['reconciler']}; the newest state is number {found['state']}.")
+    columns = ["replica", "pid", "state", "loaded", "failed", "in flight", "calls/s"]
+    terminal.table(columns, [list(item.values()) for item in found["replicas"]], "No replica answers.")
+    columns = ["service", "revision", "plan", "calls", "refused", "p95 ms ≤", "promised", "errors", "promised"]
+    terminal.table(columns, [_service_row(item) for item in found["services"]], "No service is deployed.")
+    say_failures(found["services"])
+    columns = ["run", "recipe", "status"]
+    terminal.table(columns, [list(item.values()) for item in found["runs"]], "No run is under way.")
 
 
 def doctor(as_json: Json = False, port: Port = None, control_port: ControlPort = None) -> None:
@@ -170,17 +181,33 @@ def _say_running(runs: "PlatformFile | None", settings: "Settings") -> None:
 
 def _introduce(file: "PlatformFile", settings: "Settings", example: Path | None) -> None:
     from aimass.cli.example import show_example
+    from aimass.cli.services import say_failures
     from aimass.client.control import Control
 
     with Control(file.control_url) as control:
         if example is not None:
             show_example(control, file, settings.home, example)
         else:
-            restored = [item["name"] for item in control.services()]
-            terminal.say(f"Restored: {', '.join(restored)}." if restored else "Nothing is deployed yet.")
+            found = _settled(control)
+            restored = [item["name"] for item in found if not item["failed"]]
+            if restored:
+                terminal.say(f"Restored: {', '.join(restored)}.")
+            elif not found:
+                terminal.say("Nothing is deployed yet.")
+            say_failures(found)
     terminal.say()
     _say_doors(file)
     terminal.say("Ctrl-C stops it.")
+
+
+def _settled(control: "Control") -> list[dict[str, Any]]:
+    """The services once a replica has said of each whether it is loaded; a replica speaks once a second."""
+    until = time.monotonic() + SETTLE_S
+    while True:
+        found: list[dict[str, Any]] = control.services()
+        if all(item["ready"] or item["failed"] for item in found) or time.monotonic() > until:
+            return found
+        time.sleep(0.2)
 
 
 def _say_doors(file: "PlatformFile") -> None:
@@ -188,16 +215,8 @@ def _say_doors(file: "PlatformFile") -> None:
     terminal.say(f"  control  {file.control_url}   (its API: {file.control_url}/docs)")
 
 
-def _list(name: str, values: list[Any]) -> None:
-    if not values or not isinstance(values[0], dict):
-        terminal.say(f"{name}: {_flat(values) or 'none'}")
-        return
-    terminal.say(f"{name}:")
-    columns = list(values[0])
-    terminal.table(columns, [[_flat(item.get(column)) for column in columns] for item in values], "none")
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
-    return terminal.text(value)
+def _service_row(item: dict[str, Any]) -> list[Any]:
+    return [
+        *(item[name] for name in ("name", "revision", "plan", "calls", "refused", "p95_ms", "slo_p95_ms")),
+        *(None if item[name] is None else f"{item[name]:.2%}" for name in ("error_rate", "slo_error_rate")),
+    ]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +39,16 @@ class Overview:
     number: int
     reports: tuple[ReplicaReport, ...]
     counts: Snapshot  # of all replicas, gone ones too
+
+    def ready(self, service: str, revisions: Iterable[int]) -> int:
+        """How many replicas have loaded all of these revisions."""
+        names = {(service, number) for number in revisions}
+        return sum(names <= set(report.loaded) for report in self.reports)
+
+    def failures(self, service: str, revisions: Iterable[int]) -> list[str]:
+        """Why replicas cannot load these revisions of the service; they try again by themselves."""
+        names = [f"{service}/{number}" for number in revisions]
+        return sorted({report.failed[name] for report in self.reports for name in names if name in report.failed})
 
 
 class StatePusher(Protocol):

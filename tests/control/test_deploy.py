@@ -56,6 +56,19 @@ def test_the_same_document_again_changes_nothing_and_says_so(desk: Desk) -> None
     assert counts(desk.context) == before
 
 
+def test_what_a_replica_cannot_load_any_more_is_shown_and_deploying_it_again_mends_it(desk: Desk) -> None:
+    done = verbs.deploy(desk.context, service("double@1", placement="merged"))
+    replica = desk.pusher.replicas[0]
+    del replica.plans["twice", 1]
+    replica.failed["twice/1"] = "artifact is corrupted"
+    (shown,) = services.list_services(desk.context)
+    assert (shown["ready"], shown["failed"]) == (1, ["artifact is corrupted"])
+    again = verbs.deploy(desk.context, service("double@1", placement="merged"))
+    assert (done.revision, again.revision, again.changed) == (1, 2, True)
+    assert desk.answer("twice") == (2, 2.0)
+    assert services.list_services(desk.context)[0]["failed"] == []
+
+
 def test_a_moved_alias_makes_another_revision_and_rollback_returns(desk: Desk) -> None:
     verbs.deploy(desk.context, service("double@champion"))
     desk.register("double", 4.0)

@@ -135,6 +135,6 @@ def test_measured_figures_follow_the_counts() -> None:
     metrics.refuse("twice", 1, 503, "unavailable")
     metrics.refuse("twice", 1, 400, "invalid")
     found = measure(metrics.snapshot())["twice"]
-    assert (found.calls, found.p95_ms) == (102, 0.5)
+    assert (found.calls, found.refused, found.p95_ms) == (100, 2, 0.5)
     assert found.error_rate == pytest.approx(1 / 102)
     assert measure(Snapshot()) == {}

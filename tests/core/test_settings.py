@@ -34,6 +34,7 @@ def test_the_environment_speaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     [
         ({"tls_cert": "c.pem"}, "both PEM files"),
         ({"tls_key": "k.pem"}, "both PEM files"),
+        ({"tls_cert": "c.pem", "tls_key": "k.pem", "ingress": "serve"}, "speaks no TLS"),
         ({"port": 8002}, "a port each"),
         ({"gateway_min_replicas": 3, "gateway_max_replicas": 2}, "above gateway_max_replicas"),
         ({"port": 0}, "port"),

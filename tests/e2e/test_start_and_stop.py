@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -27,6 +28,7 @@ from tests.e2e.e2e_kit import (
     factor_of,
     is_running,
     pids_of,
+    scaling_document,
 )
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -149,6 +151,26 @@ def test_kill_9_of_it_all_then_up_restores(tmp_path: Path) -> None:
     finally:
         bystander.kill()
         bystander.communicate()
+
+
+def test_what_cannot_be_restored_is_said_and_deploying_it_again_mends_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with running(home.path) as first:
+        deploy_scaling(first, tmp_path, "twice", 2.0)
+        with first.control() as control:
+            model = control.model("twice")["versions"][0]["files"]["model.onnx"]
+    (merged,) = {path for path in home.artifacts.rglob("*") if path.is_file()} - {
+        home.artifacts / model[:2] / model[2:]
+    }
+    merged.chmod(0o600)
+    merged.write_bytes(b"broken")
+    shutil.rmtree(home.cache)
+    with running(home.path) as second:
+        eventually(lambda: "twice revision 1 cannot be loaded: model.onnx: artifact" in second.output())
+        assert "Restored: " not in second.output()
+        with second.control() as control:
+            assert control.deploy(scaling_document("twice", "twice@1"))["revision"] == 2
+        assert factor_of(second, "twice") == 2.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
