@@ -1,5 +1,6 @@
 """What the facts about a machine mean: findings in plain words, each with the way to mend it."""
 
+import difflib
 import errno
 import os
 import ssl
@@ -9,13 +10,16 @@ from enum import StrEnum
 from pathlib import Path
 
 from aimass.control.platform.machine import MIB, Machine, why_not_writable
+from aimass.control.platform.processes import MARK
 from aimass.core.errors import Invalid, Unavailable
+from aimass.core.settings import Settings
 
 MIN_MEMORY = 2048 * MIB  # Ray's head, gateway, console and reconciler hold 1.5 GiB, a run some more
 MIN_SHARED_MEMORY = 256 * MIB  # Ray's object store
 MIN_DISK = 512 * MIB
 ROOMY_DISK = 2048 * MIB
 MIN_PYTHON = (3, 11)
+NO_SETTINGS = {"AIMASS_URL", "AIMASS_KEY", MARK}  # read by the command line; set for our own processes
 
 
 class State(StrEnum):
@@ -52,6 +56,20 @@ def judge(machine: Machine, home: Path, temporary: Path) -> list[Finding]:
         _memory(machine),
         _shared_memory(machine),
     ]
+
+
+def unknown_settings(environment: Iterable[str]) -> list[Finding]:
+    """Variables that look like a setting and are none, as a misspelt one is."""
+    fields = sorted(name.upper() for name in Settings.model_fields)
+    found = []
+    for name in sorted(environment):
+        prefix, _, rest = name.partition("_")
+        if prefix == "AIMASS" and rest not in fields and name not in NO_SETTINGS:
+            near = difflib.get_close_matches(rest, fields, 1)
+            known = ", ".join(f"AIMASS_{field}" for field in near or fields)
+            mend = f"did you mean {known}?" if near else f"there are: {known}"
+            found.append(Finding("environment", State.WARN, f"{name} is no setting and does nothing", mend))
+    return found
 
 
 def check_home(home: Path) -> None:

@@ -1,11 +1,12 @@
 """``aimass doctor``: everything that can be seen from outside a platform, running or not. Never imports Ray."""
 
 import ipaddress
+import os
 import stat
 from collections.abc import Iterable, Iterator
 
 from aimass.control.platform import leftovers, lock, machine, ports
-from aimass.control.platform.checks import Finding, State, judge
+from aimass.control.platform.checks import Finding, State, judge, unknown_settings
 from aimass.control.platform.processes import Process, all_pids, inspect, members
 from aimass.control.platform.ray_dir import ray_dir_of
 from aimass.core.home import Home
@@ -19,6 +20,7 @@ def examine(settings: Settings) -> list[Finding]:
     facts = machine.look(home.path, folder.parent)
     return [
         *judge(facts, home.path, folder.parent),
+        *unknown_settings(os.environ),
         *_key(home),
         *_platform(settings),
         *_foreign_rays(home),

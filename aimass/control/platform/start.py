@@ -12,7 +12,7 @@ from dataclasses import replace
 import aimass
 from aimass.control.keys import ensure_first_key
 from aimass.control.platform import leftovers, lock, machine, ports, ray_dir, ray_head
-from aimass.control.platform.checks import check_home, check_tls, judge, refuse_if_bad
+from aimass.control.platform.checks import check_home, check_tls, judge, refuse_if_bad, unknown_settings
 from aimass.control.platform.doctor import foreign_rays
 from aimass.control.platform.health import wait_healthy
 from aimass.control.platform.processes import boot_id, end, inspect, members
@@ -53,6 +53,8 @@ def preflight(settings: Settings, say: Say) -> None:
     if left:
         say(f"Cleared what a dead platform of this home left: {left}.")
         leftovers.clear(home)
+    for finding in unknown_settings(os.environ):
+        say(f"{finding.says}; {finding.mend}")
     folder = ray_dir.ray_dir_of(home)
     refuse_if_bad(judge(machine.look(home.path, folder.parent), home.path, folder.parent))
     if settings.tls_cert and settings.tls_key:

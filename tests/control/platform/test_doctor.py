@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aimass.control.platform.checks import State, check_home, check_tls, judge, refuse_if_bad
+from aimass.control.platform.checks import State, check_home, check_tls, judge, refuse_if_bad, unknown_settings
 from aimass.control.platform.doctor import examine
 from aimass.control.platform.machine import MIB, Machine, look
 from aimass.core.errors import Invalid, Unavailable
@@ -53,6 +53,17 @@ def test_a_good_machine_is_let_through() -> None:
 def test_a_fault_is_refused_with_figures_and_the_way_out(fault: dict[str, object], says: str) -> None:
     with pytest.raises(Unavailable, match=says):
         refuse_if_bad(judge(replace(GOOD, **fault), HOME, TEMPORARY))  # type: ignore[arg-type]
+
+
+def test_a_misspelt_setting_is_named() -> None:
+    known = ["AIMASS_HOME", "AIMASS_PORT", "AIMASS_KEY", "AIMASS_RAY_DIR", "PATH"]
+    assert unknown_settings(known) == []
+    near, far = unknown_settings([*known, "AIMASS_XYZ", "AIMASS_CONTROLPORT"])
+    assert (near.says, near.mend) == (
+        "AIMASS_CONTROLPORT is no setting and does nothing",
+        "did you mean AIMASS_CONTROL_PORT?",
+    )
+    assert "AIMASS_TLS_CERT" in far.mend
 
 
 def test_unknown_figures_warn_but_do_not_refuse() -> None:
