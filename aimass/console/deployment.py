@@ -17,6 +17,7 @@ from aimass.core.settings import Settings
 from aimass.database.engine import open_database
 from aimass.gateway.deployment import FAST_SERVE
 from aimass.gateway.door import Door
+from aimass.monitoring.process_log import keep_log
 from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.local import LocalStore
 
@@ -31,6 +32,7 @@ class Console:
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
         keep_to_own_address()
+        keep_log(settings.home.logs, "console")
         self._database = open_database(settings.database_url)
         context = Context(
             settings=settings,

@@ -1,5 +1,6 @@
 """Around every request of the control API: its id, its bounds, and each error as the one body that ours have."""
 
+import contextlib
 import logging
 from typing import Any
 
@@ -9,10 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from aimass.console.intake import Intake
-from aimass.core.errors import AimassError, Bug, Invalid, NotFound
+from aimass.control.context import Context
+from aimass.core.errors import AimassError, Bug, Invalid, Kind, NotFound
+from aimass.core.events import Trace
 from aimass.core.ids import new_id
 from aimass.gateway.door import App
 from aimass.gateway.protocols.http import CLOSE, as_ours, refusal
+from aimass.monitoring.recorder import Recorder
 
 HEADER = b"x-aimass-request-id"
 _log = logging.getLogger(__name__)
@@ -33,7 +37,10 @@ class Envelope:
         scope.setdefault("state", {})["request_id"] = request_id
         intake = Intake(scope, receive, self._limit)
 
+        answered = False
+
         async def send_named(message: Any) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
                 headers = [item for item in message["headers"] if item[0] != HEADER]
                 headers.append((HEADER, request_id.encode()))
@@ -45,19 +52,25 @@ class Envelope:
                 await intake.discard()
                 message = {"type": "http.response.body"}
             await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body")
 
-        await self._app(scope, intake.receive, send_named)
+        try:
+            await self._app(scope, intake.receive, send_named)
+        except Exception as error:
+            # Starlette answers, then raises for the server's log, and the server cuts a connection that could go on.
+            if not answered:
+                _log.error("request %s broke off", request_id, exc_info=error)
+                raise
 
 
 def handle_errors(app: FastAPI) -> None:
     """Every error leaves as {error, kind, field, request_id}, whoever raised it."""
 
     def ours(request: Request, error: Exception) -> Response:
-        return _refuse(request, as_ours(error))
+        return _refuse(request, error)
 
     def unexpected(request: Request, error: Exception) -> Response:
-        _log.error("request %s failed", request.state.request_id, exc_info=error)
-        return _refuse(request, as_ours(error))
+        return _refuse(request, error)
 
     def not_valid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -88,10 +101,20 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, unexpected)
 
 
-def _refuse(request: Request, error: AimassError) -> Response:
-    request_id = request.state.request_id
-    if isinstance(error, Bug):
-        _log.error("request %s: %s", request_id, error)
-    reply = refusal(error, request_id)
+def _refuse(request: Request, error: Exception) -> Response:
+    request_id, ours = request.state.request_id, as_ours(error)
+    reply = refusal(ours, request_id)
+    if isinstance(ours, Bug):
+        _log.error("%s %s, request %s failed", request.method, request.url.path, request_id, exc_info=error)
+        _write_down(request.app.state.context, Trace(request_id, status=reply.head.status, error=repr(error)))
     headers = {name.decode(): value.decode() for name, value in reply.head.headers}
     return Response(reply.body, reply.head.status, headers)
+
+
+def _write_down(context: Context, trace: Trace) -> None:
+    """Among the requests, where `aimass logs` finds it."""
+    trace.error_kind, trace.protocol = Kind.BUG.value, "control"
+    recorder = Recorder(context.settings.home.logs, "console", 0.0, context.clock)
+    recorder.record(trace)
+    with contextlib.suppress(OSError):
+        recorder.flush()

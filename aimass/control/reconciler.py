@@ -15,6 +15,7 @@ from aimass.core.settings import Settings
 from aimass.database.engine import open_database
 from aimass.database.migrate import migrate
 from aimass.gateway.state import ReplicaReport, SyncAnswer
+from aimass.monitoring.process_log import keep_log
 
 CPUS = 0.1
 THREADS = 64  # calls at a time: a waiting deploy holds one
@@ -29,6 +30,7 @@ class Reconciler:
 
     def __init__(self, settings: Settings) -> None:
         home = settings.home
+        keep_log(home.logs, "reconciler")
         database = open_database(settings.database_url)
         migrate(database)
         self._memory = Memory(database, home, SystemClock(), settings.gateway_min_replicas)

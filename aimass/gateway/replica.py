@@ -23,6 +23,7 @@ from aimass.gateway.metrics import Metrics, Snapshot
 from aimass.gateway.protocols.direct import direct_protocol
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
 from aimass.metering.journal import Journal
+from aimass.monitoring.process_log import keep_log
 from aimass.monitoring.recorder import Recorder
 from aimass.registry.artifacts import checkout
 from aimass.serving.executor import Executor
@@ -47,6 +48,7 @@ class Gateway:
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
         keep_to_own_address()
         home, clock = settings.home, SystemClock()
+        keep_log(home.logs, "gateway")
         context = serve.get_replica_context()
         self._name = f"gateway-{context.replica_id.unique_id}"
         self._node = ray.get_runtime_context().get_node_id()

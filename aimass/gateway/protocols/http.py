@@ -86,7 +86,7 @@ def as_ours(error: Exception) -> AimassError:
     """An error of ours as it is; any other as a ``Bug`` that names it without its inner life."""
     if isinstance(error, AimassError):
         return error
-    return Bug(f"the platform failed ({type(error).__name__}); its log has the traceback by the request id")
+    return Bug(f"the platform failed ({type(error).__name__}); its home's logs have the traceback, by the request id")
 
 
 def refusal(error: AimassError, request_id: str) -> Reply:
