@@ -10,7 +10,7 @@ import numpy as np
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
 from aimass.runtimes.onnx import open_session
-from aimass.runtimes.thresholds import round_down, threshold_rows
+from aimass.runtimes.thresholds import round_down, split_steps, threshold_rows
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}  # every graph states just these, so that graphs can be merged
 TOLERANCE = 1e-4
@@ -36,7 +36,7 @@ def to_onnx(estimator: Any, input_name: str, n_features: int, outputs: Sequence[
     name = type(estimator).__name__
     is_classifier = hasattr(estimator, "classes_")
     if is_classifier and not hasattr(estimator, "predict_proba"):
-        raise Invalid(f"{name} gives no probabilities; fit it inside a CalibratedClassifierCV")
+        raise Invalid(f"{name} gives no probabilities; put a CalibratedClassifierCV around it, behind any other steps")
     if len(outputs) != (2 if is_classifier else 1):
         raise Invalid(
             f"{name} has {2 if is_classifier else 1} output(s), {len(outputs)} were named: {', '.join(outputs)}"
@@ -86,13 +86,15 @@ def _convert(estimator: Any, name: str, input_name: str, n_features: int, is_cla
     from skl2onnx.common.data_types import FloatTensorType
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
+    rounded = round_down(estimator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # skl2onnx reads what scikit-learn and protobuf call deprecated
             return convert(
-                round_down(estimator),
+                rounded,
                 initial_types=[(input_name, FloatTensorType([None, n_features]))],
-                options={"zipmap": False} if is_classifier else None,
+                # For the last step alone: members that give no probabilities do not know the option.
+                options={id(split_steps(rounded)[1]): {"zipmap": False}} if is_classifier else None,
                 target_opset=OPSETS,
             )
     except (
@@ -102,6 +104,7 @@ def _convert(estimator: Any, name: str, input_name: str, n_features: int, is_cla
         RuntimeError,
         ValueError,
         TypeError,
+        NameError,
     ) as error:
         reason = str(error).strip().splitlines()[0]
         raise Invalid(
