@@ -53,8 +53,9 @@ def _bring_up(control: "Control", folder: Path, recipe: str, document: str, serv
         return
     trained = [run for run in control.runs() if run["recipe"] == _name_of(recipe) and run["status"] == "succeeded"]
     if not trained:
-        terminal.say(f"Training {folder / 'recipe.yaml'} as a run; the next start does not train again.")
-        run = watch(control, control.train(recipe, str(folder / "recipe.yaml"), Path.cwd())["id"])
+        terminal.say(f"Training {folder / 'recipe.yaml'} as a run; once that is done, no start trains again.")
+        run_id = control.train(recipe, str(folder / "recipe.yaml"), Path.cwd())["id"]
+        run = watch(control, run_id, f"{run_id} ends with the platform; the next start trains anew.")
         if run["status"] != "succeeded":
             raise Invalid(
                 f"{run['id']} {run['status']}: {run['error'] or 'see its logs'}; aimass runs logs {run['id']}"

@@ -31,8 +31,8 @@ def predict(
         Path | None,
         typer.Option(help="JSON: a list of rows, or an object of lists by input name; - is standard input."),
     ] = None,
-    revision: Annotated[int | None, typer.Option(help="This revision instead of the one in traffic.")] = None,
-    deadline_ms: Annotated[int | None, typer.Option(help="Give up after so many milliseconds.")] = None,
+    revision: Annotated[int | None, typer.Option(min=1, help="This revision instead of the one in traffic.")] = None,
+    deadline_ms: Annotated[int | None, typer.Option(min=1, help="Give up after so many milliseconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
 ) -> None:
     """Call a service with rows or a picture and print its answer."""
@@ -78,9 +78,11 @@ def read_rows(document: str, specs: "tuple[TensorSpec, ...]") -> "Batch":
     for name, values in data.items():
         spec = known.get(name)
         try:
-            batch[name] = np.array(_without_null(values), NUMPY[spec.datatype] if spec else None)
-        except (ValueError, TypeError) as error:
-            raise Invalid(f"rows of {name!r} are not {spec.datatype if spec else 'numbers'}: {error}", name) from None
+            with np.errstate(over="raise"):
+                batch[name] = np.array(_without_null(values), NUMPY[spec.datatype] if spec else None)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            wanted = spec.datatype if spec else "numbers"
+            raise Invalid(f"rows of {name!r} are not {wanted}: {_in_words(error)}", name) from None
     return batch
 
 
@@ -139,6 +141,12 @@ def _read_text(path: Path | None) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"cannot read {path}: {error}") from None
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ArithmeticError):
+        return "a number is too large"
+    return "they differ in length" if "inhomogeneous" in str(error) else str(error)
 
 
 def _without_null(value: Any) -> Any:

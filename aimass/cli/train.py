@@ -41,7 +41,8 @@ def train(
                 f"Submitted {run_id}; look with: aimass runs show {run_id}"
             )
             return
-        found = watch(control, run_id, quiet=as_json)
+        on_stop = f"{run_id} goes on; stop it with: aimass runs cancel {run_id}"
+        found = watch(control, run_id, on_stop, quiet=as_json)
     if as_json:
         terminal.write_json(found)
     if found["status"] != "succeeded":

@@ -25,6 +25,35 @@ class Deployed:
         return [{"name": "iris"}]
 
 
+class Interrupted:
+    """A control API whose user presses Ctrl-C while the first run goes on."""
+
+    def services(self) -> Any:
+        return []
+
+    runs = services
+
+    def train(self, *_: Any) -> Any:
+        return {"id": "run-1"}
+
+    def run(self, _: str) -> Any:
+        return {"status": "running"}
+
+    def run_logs(self, _: str, follow: bool) -> Any:
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_ends_with_the_platform_is_not_said_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.yaml").write_text("recipe: iris")
+    (tmp_path / "service.yaml").write_text("service: iris")
+    file = PlatformFile(1, 1, "", "http://a", "http://a", "", "", "", "", "0", 0.0, True)
+    with pytest.raises(KeyboardInterrupt):
+        show_example(cast(Control, Interrupted()), file, Home(tmp_path), tmp_path)
+    assert "run-1 ends with the platform; the next start trains anew." in capsys.readouterr().out
+
+
 async def test_rows_are_sent_where_there_is_no_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

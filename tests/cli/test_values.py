@@ -14,6 +14,7 @@ from aimass.core.errors import Invalid
 from aimass.core.signature import Datatype, TensorSpec
 
 X = TensorSpec("x", Datatype.FP32, (-1, 2))
+N = TensorSpec("n", Datatype.INT64, (-1, 1))
 T = TensorSpec("t", Datatype.BYTES, (-1,))
 
 
@@ -30,14 +31,16 @@ def test_texts_are_rows_too() -> None:
     "text, says",
     [
         ("[[1, 2", "not JSON"),
-        ("[[1, 2], [3]]", "rows of 'x' are not FP32"),
+        ("[[1, 2], [3]]", "rows of 'x' are not FP32: they differ in length$"),
+        ("[[1, 1e40]]", "rows of 'x' are not FP32: a number is too large$"),
+        ('{"n": [[1' + "0" * 30 + "]]}", "rows of 'n' are not INT64: a number is too large$"),
         ('[["a", "b"]]', "rows of 'x' are not FP32"),
         ('{"inputs": []}', "give the rows alone"),
     ],
 )
 def test_wrong_rows_are_named(text: str, says: str) -> None:
     with pytest.raises(Invalid, match=says):
-        read_rows(text, (X,))
+        read_rows(text, (X, N) if '"n"' in text else (X,))
 
 
 def test_rows_of_several_inputs_need_names() -> None:
