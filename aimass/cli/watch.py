@@ -13,7 +13,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 
 def watch(control: "Control", run_id: str, on_stop: str, quiet: bool = False) -> dict[str, Any]:
-    """Follows the run; returns it as it ended. Ctrl-C ends the watching and says what becomes of the run: ``on_stop``."""
+    """Follows the run; returns it as it ended. Ctrl-C ends the watching and says ``on_stop``: how the run goes on."""
     try:
         found: dict[str, Any] = control.run(run_id)
         if quiet:
