@@ -15,10 +15,11 @@ from aimass.core.errors import Denied, Invalid, NotFound, Unauthenticated
 from aimass.core.ids import AccountId, KeyId, new_id
 from aimass.database.tables import KeyRow
 
-SCOPES = ("predict", "feedback", "read", "deploy", "train", "admin")
+SCOPES = ("predict", "read", "deploy", "train", "admin")
 ADMIN = "admin"  # implies every scope
 PREFIX = "aim_"
 MAX_NAME = 100
+MAX_LIFE_S = 100 * 365 * 86400.0  # beyond the years that calendars print, an expiry is a slip
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,9 @@ def _check(wanted: KeyRequest, now: float) -> None:
     rate, expires_at = wanted.rate_per_s, wanted.expires_at
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise Invalid("a rate is a number of requests a second above 0", field="rate_per_s")
-    if expires_at is not None and not (math.isfinite(expires_at) and expires_at > now):
-        raise Invalid("the expiry lies in the past; give a later one, or none", field="expires_at")
+    if expires_at is not None and not now < expires_at < now + MAX_LIFE_S:
+        problem = "in the past" if expires_at <= now else "more than 100 years ahead, or is no time"
+        raise Invalid(f"the expiry lies {problem}; give another one, or none", field="expires_at")
 
 
 def _key(row: KeyRow) -> Key:

@@ -1,5 +1,7 @@
 """What a stranger sees first: the example trained unless it is deployed, one real picture sent, and how to go on."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from aimass.core.home import Home
     from aimass.core.platform_file import PlatformFile
     from aimass.core.signature import TensorSpec
+
+ROWS = "rows.json"
 
 
 def show_example(control: "Control", file: "PlatformFile", home: "Home", folder: Path) -> None:
@@ -49,8 +53,9 @@ def _bring_up(control: "Control", folder: Path, recipe: str, document: str, serv
         return
     trained = [run for run in control.runs() if run["recipe"] == _name_of(recipe) and run["status"] == "succeeded"]
     if not trained:
-        terminal.say(f"Training {folder / 'recipe.yaml'} as a run; the next start does not train again.")
-        run = watch(control, control.train(recipe, str(folder / "recipe.yaml"), Path.cwd())["id"])
+        terminal.say(f"Training {folder / 'recipe.yaml'} as a run; once that is done, no start trains again.")
+        run_id = control.train(recipe, str(folder / "recipe.yaml"), Path.cwd())["id"]
+        run = watch(control, run_id, f"{run_id} ends with the platform; the next start trains anew.")
         if run["status"] != "succeeded":
             raise Invalid(
                 f"{run['id']} {run['status']}: {run['error'] or 'see its logs'}; aimass runs logs {run['id']}"
@@ -67,29 +72,34 @@ def _name_of(recipe: str) -> object:
 
 
 def _try_once(folder: Path, service: str, file: "PlatformFile", home: "Home") -> None:
-    """Sends the folder's first picture, prints the answer beside it, and how to send it otherwise."""
-    from aimass.cli.predict import describe
+    """Sends the folder's first picture, else its rows.json; prints the answer, and how to send it otherwise."""
+    from aimass.cli.predict import describe, read_rows
     from aimass.client.client import Client
 
-    path = next(iter(sorted(folder.glob("*.png"))), None)
+    path = next(iter([*sorted(folder.glob("*.png")), *folder.glob(ROWS)]), None)
     if path is None:
         return
     with Client(file.url) as client:
-        row = client.picture(service, path)
         spec = client.inputs(service)[0]
+        if path.name == ROWS:
+            row = read_rows(path.read_text(encoding="utf-8"), (spec,))[spec.name]
+        else:
+            row = client.picture(service, path)
         answer = client.predict(service, row)
-    terminal.say(f"\n{path}, as {service} sees it, and what it answers:\n")
-    drawn = row[0]
-    if spec.picture:
-        drawn = row.reshape(spec.picture.height, spec.picture.width)
-    terminal.beside(terminal.picture_lines(drawn), describe(answer))
+    if spec.picture is None:
+        terminal.say(f"\nWhat {service} answers to {path}:\n")
+        for line in describe(answer):
+            terminal.say(f"  {line}")
+    else:
+        terminal.say(f"\n{path}, as {service} sees it, and what it answers:\n")
+        drawn = row[0].reshape(spec.picture.height, spec.picture.width)
+        terminal.beside(terminal.picture_lines(drawn), describe(answer))
     _say_how_to_call(file, home, service, path, _body(spec, row))
 
 
 def _body(spec: "TensorSpec", row: "Array") -> str:
     """The row as a request body to paste, its numbers rounded to what one reads."""
-    digits = 0 if float(abs(row).max()) > 4 else 2
-    values = ", ".join(f"{float(value):.{digits}f}" for value in row.ravel())
+    values = ", ".join(f"{float(value):.4g}" for value in row.ravel())
     return (
         f'{{"inputs": [{{"name": "{spec.name}", "datatype": "{spec.datatype}", '
         f'"shape": {list(row.shape)}, "data": [{values}]}}]}}'
@@ -98,14 +108,26 @@ def _body(spec: "TensorSpec", row: "Array") -> str:
 
 def _say_how_to_call(file: "PlatformFile", home: "Home", service: str, path: Path, body: str) -> None:
     trust = f" --cacert {file.tls_cert}" if file.tls_cert else ""
+    flag, python = "image", f'client.picture("{service}", "{path}")'
+    if path.name == ROWS:
+        flag, python = "rows", f'json.load(open("{path}"))'
     terminal.say(f"""
-From a shell:
-  aimass predict {service} --image {path}
+From a shell{_activation()}:
+  aimass predict {service} --{flag} {path}
   curl -s{trust} {file.url}/v2/models/{service}/infer -H "Authorization: Bearer $(cat {home.key_file})" -d '{body}'
 
 From Python:
-  from aimass.client import Client
+  {"import json; " if flag == "rows" else ""}from aimass.client import Client
   client = Client()
-  print(client.predict("{service}", client.picture("{service}", "{path}"))["label"])
+  print(client.predict("{service}", {python})["label"])
 
 The key lies in {home.key_file} (mode 600).""")
+
+
+def _activation() -> str:
+    """What to do first where the shell does not find the commands, as after `make up`."""
+    activate = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("aimass") or not activate.exists():
+        return ""
+    nearby = activate.relative_to(Path.cwd()) if activate.is_relative_to(Path.cwd()) else activate
+    return f" (first: source {nearby})"

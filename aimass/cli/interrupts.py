@@ -5,30 +5,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_BY = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "aimass down or kill",
+    signal.SIGHUP: "the end of its terminal",
+}
 
 
 class Interrupts:
-    """Whether the stop was asked for; asked again, nothing changes."""
+    """Whether the stop was asked for, and by what; asked again, nothing changes."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.by = ""
 
     def install(self) -> None:
-        """Takes the signals over; again after a library took them itself, as Ray does with SIGTERM."""
-        for number in _NUMBERS:
+        """Takes the signals over; again after a library took them itself, as Ray does with SIGTERM.
+
+        A stop that was asked for and that the library lost on its way up is asked for again.
+        """
+        for number in _BY:
             signal.signal(number, self._on_signal)
+        if self.by:
+            raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self.asked:
-            self.asked = True
+        if not self.by:
+            self.by = _BY[signal.Signals(number)]
             raise KeyboardInterrupt
 
 
 @contextmanager
 def interrupts() -> Iterator[Interrupts]:
     """Signals become one KeyboardInterrupt inside; afterwards they mean what they meant before."""
-    before = {number: signal.getsignal(number) for number in _NUMBERS}
+    before = {number: signal.getsignal(number) for number in _BY}
     taken = Interrupts()
     taken.install()
     try:

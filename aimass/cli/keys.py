@@ -1,5 +1,6 @@
 """``aimass keys``: who may call, and what."""
 
+import math
 import time
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ def add_to(main: typer.Typer) -> None:
 def create(
     name: Annotated[str, typer.Argument(help="Whose or what the key is for.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="predict, feedback, read, deploy, train or admin; may be repeated.")
+        list[str] | None, typer.Option(help="predict (the default), read, deploy, train or admin; may be repeated.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second over all replicas.")] = None,
     expires: Annotated[str, typer.Option(help="After 90s, 15m, 12h or 30d; never unless given.")] = "",
@@ -30,6 +31,8 @@ def create(
     """Create a key. Its secret is printed once and stored nowhere."""
     from aimass.client.control import Control
 
+    if rate is not None and not math.isfinite(rate):  # JSON cannot say it to the server
+        raise Invalid("a rate is a number of requests a second above 0", "rate")
     expires_at = time.time() + read_duration(expires) if expires else None
     with Control() as control:
         made = control.create_key(name, scope or ["predict"], rate, expires_at)

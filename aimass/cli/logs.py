@@ -36,7 +36,7 @@ def line_of(event: dict[str, Any]) -> str:
         str(event.get("status", "")),
         f"{event.get('service') or '-'}{revision}",
         str(event.get("plan") or "-"),
-        f"{event.get('rows', 0)} rows",
+        terminal.count(event.get("rows", 0), "row"),
         f"{total:.2f} ms",
         str(event.get("request_id", "")),
         str(event.get("error", "")),

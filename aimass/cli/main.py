@@ -9,7 +9,7 @@ import typer
 import aimass
 from aimass.cli import keys, logs, models, platform, predict, services, train
 from aimass.cli.terminal import complain
-from aimass.core.errors import AimassError
+from aimass.core.errors import AimassError, Unauthenticated
 
 app = typer.Typer(
     name="aimass",
@@ -54,10 +54,18 @@ def main() -> None:
     except AimassError as error:
         if debug:
             raise
-        complain(str(error))
+        complain(_for_a_person(error))
         sys.exit(1)
     except Exception as error:
         if debug:
             raise
         complain(f"unexpected {type(error).__name__}: {error}; run it again with --debug to see where")
         sys.exit(1)
+
+
+def _for_a_person(error: AimassError) -> str:
+    """The server speaks of headers; whoever types has a variable and a file."""
+    if isinstance(error, Unauthenticated):
+        what = str(error).partition(";")[0]
+        return f"{what}; set AIMASS_KEY to a good key, or run this where the platform's home with its key file is"
+    return str(error)

@@ -124,7 +124,7 @@ def sweep(
         terminal.write_json(swept)
         return
     verb = "would be deleted" if dry_run else "deleted"
-    terminal.say(f"{swept['artifacts']} artifacts, {swept['bytes'] / 1e6:.1f} MB {verb}.")
+    terminal.say(f"{terminal.count(swept['artifacts'], 'artifact')}, {swept['bytes'] / 1e6:.1f} MB {verb}.")
 
 
 def read_version(ref: str) -> tuple[str, int]:
@@ -151,7 +151,7 @@ def _version_row(item: dict[str, Any]) -> list[Any]:
         item["runtime"] or item["kind"],
         [f"{name} {terminal.text(value)}" for name, value in item["metrics"].items()],
         " / ".join(times),
-        f"{memory / 1e6:.1f}" if memory else "",
+        f"{memory / 2**20:.1f}" if memory else "",
         (item.get("lineage") or {}).get("run", ""),
         terminal.when(item["created_at"]),
     ]

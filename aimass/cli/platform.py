@@ -1,19 +1,25 @@
 """``aimass up``, ``down``, ``status`` and ``doctor``: the platform of this machine."""
 
 import dataclasses
+import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aimass.cli import terminal
-from aimass.core.errors import Invalid
+from aimass.core.errors import Conflict, Invalid, Unavailable
+from aimass.core.home import find_home
 
 if TYPE_CHECKING:
+    from aimass.client.control import Control
+    from aimass.core.home import Home
     from aimass.core.platform_file import PlatformFile
     from aimass.core.settings import Settings
 
+SETTLE_S = 10.0
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Port = Annotated[int | None, typer.Option(help="The port for calls; 8000 unless AIMASS_PORT says otherwise.")]
 ControlPort = Annotated[int | None, typer.Option(help="The port for the control API; 8002 unless AIMASS_CONTROL_PORT.")]
@@ -24,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: aimass down")(down)
     app.command(epilog="Example: aimass status --json")(status)
     app.command(epilog="Example: aimass doctor")(doctor)
+    app.command(epilog='Example: eval "$(aimass env)", then: ray job list')(env)
 
 
 def up(
@@ -43,24 +50,28 @@ def up(
 
     settings = read_settings(port, control_port)
     if lock.is_held(settings.home):
-        _say_running(leftovers.running(settings.home), settings)
+        runs = leftovers.running(settings.home)
+        if runs is not None:
+            _refuse_other_ports(runs, settings, port, control_port)
+        _say_running(runs, settings)
         return
-    failed = True
-    try:
-        with interrupts() as signals, started(settings, terminal.step, terminal.say, signals.install) as platform:
-            failed = False
-            _introduce(platform.file, settings, example)
-            platform.wait()
-    except KeyboardInterrupt:
-        terminal.say("Stopped." if not failed else "Stopped before it was up.")
-        if failed:
-            sys.exit(130)
+    is_up = False
+    with interrupts() as signals:
+        try:
+            with started(settings, terminal.step, terminal.say, signals.install) as platform:
+                is_up = True
+                _introduce(platform.file, settings, example)
+                platform.wait()
+        except KeyboardInterrupt:
+            by = f" by {signals.by}" if signals.by else ""
+            terminal.say(f"Stopped{by}." if is_up else f"Stopped{by} before it was up.")
+            if not is_up:
+                sys.exit(130)
 
 
 def down() -> None:
     """Stop the platform of this home, or clear what a dead one left."""
     from aimass.control.platform.stop import stop
-    from aimass.core.home import find_home
 
     home = find_home()
     with terminal.step(f"Stopping the platform of {home.path}"):
@@ -82,11 +93,19 @@ def status(as_json: Json = False) -> None:
     if as_json:
         terminal.write_json(found)
         return
-    for name, value in found.items():
-        if isinstance(value, list):
-            _list(name, value)
-        else:
-            terminal.say(f"{name}: {terminal.when(value) if name.endswith('_at') else _flat(value)}")
+    from aimass.cli.services import say_failures
+
+    terminal.say(f"AI Mass {found['version']} of {found['home']}, since {terminal.when(found['started_at'])}")
+    terminal.say(f"  calls    {found['url']}")
+    terminal.say(f"  control  {found['control_url']}")
+    terminal.say(f"The reconciler {found['reconciler']}; the newest state is number {found['state']}.")
+    columns = ["replica", "pid", "state", "loaded", "failed", "in flight", "calls/s"]
+    terminal.table(columns, [list(item.values()) for item in found["replicas"]], "No replica answers.")
+    columns = ["service", "revision", "plan", "calls", "refused", "p95 ms ≤", "promised", "errors", "promised"]
+    terminal.table(columns, [_service_row(item) for item in found["services"]], "No service is deployed.")
+    say_failures(found["services"])
+    columns = ["run", "recipe", "status"]
+    terminal.table(columns, [list(item.values()) for item in found["runs"]], "No run is under way.")
 
 
 def doctor(as_json: Json = False, port: Port = None, control_port: ControlPort = None) -> None:
@@ -109,6 +128,22 @@ def doctor(as_json: Json = False, port: Port = None, control_port: ControlPort =
         sys.exit(1)
 
 
+def env() -> None:
+    """Print what a shell needs so that Ray's own commands reach this platform's Ray."""
+    for name, value in ray_environment(find_home()).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def ray_environment(home: "Home") -> dict[str, str]:
+    """What a program needs to join the Ray of the platform that runs from ``home``; ``Unavailable`` if none does."""
+    from aimass.control.platform import leftovers, ray_head
+
+    runs = leftovers.running(home)
+    if runs is None:
+        raise Unavailable(f"no platform runs from {home.path}; start it with: aimass up")
+    return ray_head.environment_to_join(runs, home)
+
+
 def read_settings(port: int | None = None, control_port: int | None = None) -> "Settings":
     """The settings of the environment and these flags; ``Invalid`` names what is wrong."""
     from pydantic import ValidationError
@@ -125,6 +160,16 @@ def read_settings(port: int | None = None, control_port: int | None = None) -> "
         raise Invalid(f"{where}{first['msg'].removeprefix('Value error, ')}", name) from None
 
 
+def _refuse_other_ports(runs: "PlatformFile", settings: "Settings", port: int | None, control_port: int | None) -> None:
+    for option, asked, url in (("--port", port, runs.url), ("--control-port", control_port, runs.control_url)):
+        if asked is not None and not url.endswith(f":{asked}"):
+            raise Conflict(
+                f"the platform of {settings.home.path} runs already, on {url}; "
+                f"stop it with aimass down, then start it with {option} {asked}",
+                option,
+            )
+
+
 def _say_running(runs: "PlatformFile | None", settings: "Settings") -> None:
     if runs is None or not runs.ready:
         terminal.say(f"The platform of {settings.home.path} is starting or stopping; look again with: aimass status")
@@ -136,17 +181,33 @@ def _say_running(runs: "PlatformFile | None", settings: "Settings") -> None:
 
 def _introduce(file: "PlatformFile", settings: "Settings", example: Path | None) -> None:
     from aimass.cli.example import show_example
+    from aimass.cli.services import say_failures
     from aimass.client.control import Control
 
     with Control(file.control_url) as control:
         if example is not None:
             show_example(control, file, settings.home, example)
         else:
-            restored = [item["name"] for item in control.services()]
-            terminal.say(f"Restored: {', '.join(restored)}." if restored else "Nothing is deployed yet.")
+            found = _settled(control)
+            restored = [item["name"] for item in found if not item["failed"]]
+            if restored:
+                terminal.say(f"Restored: {', '.join(restored)}.")
+            elif not found:
+                terminal.say("Nothing is deployed yet.")
+            say_failures(found)
     terminal.say()
     _say_doors(file)
     terminal.say("Ctrl-C stops it.")
+
+
+def _settled(control: "Control") -> list[dict[str, Any]]:
+    """The services once a replica has said of each whether it is loaded; a replica speaks once a second."""
+    until = time.monotonic() + SETTLE_S
+    while True:
+        found: list[dict[str, Any]] = control.services()
+        if all(item["ready"] or item["failed"] for item in found) or time.monotonic() > until:
+            return found
+        time.sleep(0.2)
 
 
 def _say_doors(file: "PlatformFile") -> None:
@@ -154,16 +215,8 @@ def _say_doors(file: "PlatformFile") -> None:
     terminal.say(f"  control  {file.control_url}   (its API: {file.control_url}/docs)")
 
 
-def _list(name: str, values: list[Any]) -> None:
-    if not values or not isinstance(values[0], dict):
-        terminal.say(f"{name}: {_flat(values) or 'none'}")
-        return
-    terminal.say(f"{name}:")
-    columns = list(values[0])
-    terminal.table(columns, [[_flat(item.get(column)) for column in columns] for item in values], "none")
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
-    return terminal.text(value)
+def _service_row(item: dict[str, Any]) -> list[Any]:
+    return [
+        *(item[name] for name in ("name", "revision", "plan", "calls", "refused", "p95_ms", "slo_p95_ms")),
+        *(None if item[name] is None else f"{item[name]:.2%}" for name in ("error_rate", "slo_error_rate")),
+    ]

@@ -31,8 +31,8 @@ def predict(
         Path | None,
         typer.Option(help="JSON: a list of rows, or an object of lists by input name; - is standard input."),
     ] = None,
-    revision: Annotated[int | None, typer.Option(help="This revision instead of the one in traffic.")] = None,
-    deadline_ms: Annotated[int | None, typer.Option(help="Give up after so many milliseconds.")] = None,
+    revision: Annotated[int | None, typer.Option(min=1, help="This revision instead of the one in traffic.")] = None,
+    deadline_ms: Annotated[int | None, typer.Option(min=1, help="Give up after so many milliseconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
 ) -> None:
     """Call a service with rows or a picture and print its answer."""
@@ -78,9 +78,11 @@ def read_rows(document: str, specs: "tuple[TensorSpec, ...]") -> "Batch":
     for name, values in data.items():
         spec = known.get(name)
         try:
-            batch[name] = np.array(_without_null(values), NUMPY[spec.datatype] if spec else None)
-        except (ValueError, TypeError) as error:
-            raise Invalid(f"rows of {name!r} are not {spec.datatype if spec else 'numbers'}: {error}", name) from None
+            with np.errstate(over="raise"):
+                batch[name] = np.array(_without_null(values), NUMPY[spec.datatype] if spec else None)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            wanted = spec.datatype if spec else "numbers"
+            raise Invalid(f"rows of {name!r} are not {wanted}: {_in_words(error)}", name) from None
     return batch
 
 
@@ -112,8 +114,8 @@ def describe(answer: "Prediction") -> list[str]:
     lines = []
     for name, array in answer.items():
         first = array[0]
-        if first.ndim == 0:
-            lines.append(f"{name}: {_plain(array)[0]}")
+        if first.ndim != 1 or first.dtype.kind != "f":
+            lines.append(f"{name}: {_cell(_plain(array[:1])[0])}")
         else:
             order = first.argsort()[::-1][:3]
             lines.append(f"{name}: " + ", ".join(f"{index} {100 * float(first[index]):.1f} %" for index in order))
@@ -141,6 +143,12 @@ def _read_text(path: Path | None) -> str:
         raise Invalid(f"cannot read {path}: {error}") from None
 
 
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ArithmeticError):
+        return "a number is too large"
+    return "they differ in length" if "inhomogeneous" in str(error) else str(error)
+
+
 def _without_null(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_null(item) for item in value]
@@ -160,4 +168,6 @@ def _plain_value(value: Any) -> Any:
 
 
 def _cell(value: Any) -> str:
-    return " ".join(f"{item:.3f}" for item in value) if isinstance(value, list) else terminal.text(value)
+    if isinstance(value, list):
+        return " ".join(_cell(item) for item in value)
+    return f"{value:.3f}" if isinstance(value, float) else terminal.text(value)

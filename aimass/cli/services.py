@@ -67,9 +67,10 @@ def services(
         used = [_usage_row(item) for service in found for item in service["usage"]]
         terminal.table(columns, used, "nothing was metered yet")
     else:
-        columns = ["service", "traffic", "plan", "before", "since", "calls", "p95 ms"]
+        columns = ["service", "traffic", "plan", "before", "since", "calls", "refused", "p95 ms ≤"]
         empty = "nothing is deployed; deploy with: aimass deploy service.yaml"
         terminal.table(columns, [_row(item) for item in found], empty)
+        say_failures(found)
 
 
 def explain(
@@ -88,9 +89,11 @@ def explain(
     if as_json:
         terminal.write_json(found)
         return
-    columns = ["plan", "p50 µs", "p95 µs", "MiB", "core-s / 1,000", "possible", "reason"]
+    about = f"revision {found['revision']} as it was deployed" if found["revision"] else "not deployed"
+    terminal.say(f"{found['service']}, {about}; predicted for a call of one row, from each version's measured profile")
+    columns = ["plan", "p50 µs", "p95 µs", "MiB", "core-s / 1,000 calls", "possible", "reason"]
     terminal.table(columns, [_plan_row(item, found["chosen"]) for item in found["alternatives"]], "no plans")
-    terminal.say(f"{found['chosen']}: {found['why']}")
+    terminal.say(f"{found['chosen'] or 'none'}: {found['why']}")
 
 
 def read_document(path: Path) -> str:
@@ -99,6 +102,13 @@ def read_document(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"cannot read {path}: {error}") from None
+
+
+def say_failures(services: list[dict[str, Any]]) -> None:
+    """A line for each deployed service that replicas cannot load."""
+    for item in services:
+        for reason in item["failed"]:
+            terminal.say(f"{item['name']} revision {item['revision']} cannot be loaded: {reason}")
 
 
 def _row(item: dict[str, Any]) -> list[Any]:
@@ -111,6 +121,7 @@ def _row(item: dict[str, Any]) -> list[Any]:
         item["previous"],
         terminal.when(item["deployed_at"]),
         measured.get("calls"),
+        measured.get("refused"),
         measured.get("p95_ms"),
     ]
 

@@ -75,7 +75,15 @@ def text(value: Any) -> str:
 
 def when(seconds: float | None) -> str:
     """A time of day of this machine's zone; empty for none."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+    except (OverflowError, OSError, ValueError):
+        return "beyond the calendar"
+
+
+def count(number: int, noun: str) -> str:
+    """As in ``1 row`` and ``2 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """``aimass train`` and ``runs``: recipes as runs on the platform; ``aimass run`` is what a run's Ray job executes."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,15 +9,17 @@ import typer
 
 from aimass.cli import terminal
 from aimass.cli.services import read_document
+from aimass.core.errors import Unavailable
 
-app = typer.Typer(help="Runs: list, show, logs, cancel.", no_args_is_help=True)
+app = typer.Typer(help="Runs: list, show, report, logs, cancel.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunId = Annotated[str, typer.Argument(help="The run's id, as `aimass runs list` shows it.")]
 
 
 def add_to(main: typer.Typer) -> None:
     main.command(epilog="Example: aimass train deployments/digits/recipe.yaml")(train)
-    main.command(epilog="Example: ray job submit --working-dir . -- aimass run deployments/digits/recipe.yaml")(run)
+    job = "ray job submit --working-dir . -- aimass run deployments/digits/recipe.yaml"
+    main.command(epilog=f'Examples: aimass run recipe.yaml · eval "$(aimass env)"; {job}')(run)
     main.add_typer(app, name="runs", epilog="Example: aimass runs logs run-5f2c9a0b1d3e -f")
 
 
@@ -38,7 +41,8 @@ def train(
                 f"Submitted {run_id}; look with: aimass runs show {run_id}"
             )
             return
-        found = watch(control, run_id, quiet=as_json)
+        on_stop = f"{run_id} goes on; stop it with: aimass runs cancel {run_id}"
+        found = watch(control, run_id, on_stop, quiet=as_json)
     if as_json:
         terminal.write_json(found)
     if found["status"] != "succeeded":
@@ -49,11 +53,18 @@ def run(
     path: Annotated[Path, typer.Argument(help="A recipe.yaml.")],
     run_id: Annotated[str | None, typer.Option(help="The run that control made for this job.")] = None,
 ) -> None:
-    """Execute a recipe here, inside a Ray job of the platform."""
-    from aimass.cli.platform import read_settings
-    from aimass.pipeline import job
+    """Execute a recipe here, in this process and this folder, on the Ray of the platform that runs.
 
-    sys.exit(job.main(path, run_id, read_settings()))
+    `aimass train` does this as a job of the platform, which goes on when the terminal is closed.
+    """
+    from aimass.cli.platform import ray_environment, read_settings
+
+    settings = read_settings()
+    if "RAY_ADDRESS" not in os.environ:  # where a job finds it
+        os.environ |= ray_environment(settings.home)
+    from aimass.pipeline import job  # loads Ray, which reads its environment then
+
+    sys.exit(job.main(path, run_id, settings))
 
 
 @app.command("list", epilog="Example: aimass runs list")
@@ -88,6 +99,32 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     if found["error"]:
         terminal.say(found["error"])
     say_report(found)
+    if found["report"]:
+        terminal.say(f"With plots: aimass runs report {run_id}")
+
+
+@app.command(epilog="Example: aimass runs report run-5f2c9a0b1d3e --open")
+def report(
+    run_id: RunId,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; else RUN.html here.")] = None,
+    shows: Annotated[bool, typer.Option("--open", help="Show it in the browser too.")] = False,
+) -> None:
+    """Save a run's report with its plots: one HTML file that needs nothing else."""
+    from aimass.client.control import Control
+
+    with Control() as control:
+        page = control.run_report(run_id)
+    path = (output or Path(f"{run_id}.html")).absolute()
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise Unavailable(f"cannot write {path}: {error.strerror}; name another file with --output") from None
+    terminal.say(f"Saved {path}")
+    if shows:
+        import webbrowser
+
+        if not webbrowser.open(path.as_uri()):
+            raise Unavailable(f"no browser was found here; open {path} yourself")
 
 
 @app.command(epilog="Example: aimass runs logs run-5f2c9a0b1d3e -f")

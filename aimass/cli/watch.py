@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 ENDED = ("succeeded", "failed", "cancelled")
 
 
-def watch(control: "Control", run_id: str, quiet: bool = False) -> dict[str, Any]:
-    """Follows the run; returns it as it ended. Ctrl-C stops the watching, not the run."""
+def watch(control: "Control", run_id: str, on_stop: str, quiet: bool = False) -> dict[str, Any]:
+    """Follows the run; returns it as it ended. Ctrl-C ends the watching and says ``on_stop``: how the run goes on."""
     try:
         found: dict[str, Any] = control.run(run_id)
         if quiet:
@@ -29,7 +29,7 @@ def watch(control: "Control", run_id: str, quiet: bool = False) -> dict[str, Any
             time.sleep(0.5)
             found = control.run(run_id)
     except KeyboardInterrupt:
-        terminal.say(f"{run_id} goes on; stop it with: aimass runs cancel {run_id}")
+        terminal.say(on_stop)
         raise
     return found
 

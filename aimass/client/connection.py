@@ -3,8 +3,9 @@
 import os
 import ssl
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from aimass.core.errors import Unavailable
+from aimass.core.errors import Invalid, Unavailable
 from aimass.core.home import Home, find_home
 from aimass.core.platform_file import PlatformFile, read_platform_file
 
@@ -20,8 +21,8 @@ class Connection:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header that carries the key; none without one."""
-        return {"authorization": f"Bearer {self.key}"} if self.key else {}
+        """What every request carries: the key, if there is one. Packing an answer would cost more than sending it."""
+        return {"accept-encoding": "identity", **({"authorization": f"Bearer {self.key}"} if self.key else {})}
 
 
 def pinned(certificate: str) -> ssl.SSLContext | bool:
@@ -41,7 +42,7 @@ def find_connection(url: str | None = None, key: str | None = None, home: Home |
     """
     home = home or find_home()
     local = read_platform_file(home.platform_file)
-    control_url = (url or os.environ.get("AIMASS_URL", "")).rstrip("/")
+    control_url = _checked(url or os.environ.get("AIMASS_URL", ""), "AIMASS_URL")
     key = key or os.environ.get("AIMASS_KEY", "")
     if control_url and (local is None or control_url != local.control_url):
         return Connection("", control_url, key)
@@ -60,9 +61,16 @@ def find_calls(url: str | None, key: str | None) -> Connection:
         return find_connection(key=key)
     home = find_home()
     local = read_platform_file(home.platform_file)
-    url = url.rstrip("/")
+    url = _checked(url, "url")
     key = key or os.environ.get("AIMASS_KEY", "")
     return _local(local, home, key) if local is not None and local.url == url else Connection(url, "", key)
+
+
+def _checked(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise Invalid(f"{name} is {url!r}; write it as in http://127.0.0.1:8002", name)
+    return url.rstrip("/")
 
 
 def _local(local: PlatformFile, home: Home, key: str) -> Connection:

@@ -12,7 +12,7 @@ import httpx
 
 from aimass.client.connection import Connection, find_calls, find_connection
 from aimass.client.failures import failure, unreachable
-from aimass.core.errors import Invalid
+from aimass.core.errors import Invalid, NotFound
 
 MOVE_S = 200.0  # a deploy waits up to two minutes for replicas to load; its caller must not leave before it ends
 Json = Any  # what the control API answers: objects, lists
@@ -194,6 +194,11 @@ class Control:
             answer = self._http.request(method, path, **rest)
         except httpx.HTTPError as error:
             raise unreachable(error, self.url) from error
+        if answer.status_code == 404 and answer.request.url.path in answer.text:  # the path is unknown, not the thing
+            raise NotFound(
+                f"{self.url} is no control API; AIMASS_URL names that one, not the door for calls: its port is 8002 "
+                "unless `aimass up` was told another"
+            )
         if not answer.is_success:
             raise failure(answer.status_code, answer.headers, answer.content)
         return answer

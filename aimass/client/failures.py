@@ -40,6 +40,8 @@ def unreachable(error: httpx.HTTPError, url: str) -> AimassError:
     """A request that got no answer at all."""
     if isinstance(error, httpx.TimeoutException):
         return Timeout(f"{url} did not answer in time ({type(error).__name__})")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Unavailable(f"{url} shows a certificate that is not trusted here; set SSL_CERT_FILE to a copy of it")
     if isinstance(error, httpx.ConnectError):
         return Unavailable(f"nothing answers at {url} ({error}); is it running? try: aimass status, aimass doctor")
     return Unavailable(f"the connection to {url} broke: {error or type(error).__name__}")

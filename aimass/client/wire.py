@@ -33,7 +33,6 @@ class Wish:
     revision: int | None = None
     outputs: Sequence[str] | None = None
     deadline_ms: int | None = None
-    request_id: str = ""
 
 
 def model_path(service: str, revision: int | None = None) -> str:
@@ -74,8 +73,6 @@ def encode(service: str, batch: Batch, wish: Wish) -> Call:
             }
         )
     header: dict[str, Any] = {"inputs": tensors, "parameters": {"binary_data_output": True}}
-    if wish.request_id:
-        header["id"] = wish.request_id
     if wish.outputs is not None:
         header["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in wish.outputs]
     head = json.dumps(header).encode()

@@ -1,9 +1,11 @@
-"""Who asks: the Bearer key of a request, its scopes, and the context that the verbs get for it."""
+"""Who asks: the Bearer key of a request and its scopes, checked by the headers before a byte of the body is taken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request, Response, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from aimass.accounts.keys import require_any
@@ -15,27 +17,57 @@ READERS = ("read", "deploy", "train")
 _bearer = HTTPBearer(auto_error=False, description="An API key: aim_…")
 
 
-def allow(*scopes: str) -> Any:
-    """A parameter of a route: the caller's context, if the key has one of the scopes."""
-    return Annotated[Context, Depends(_checker(scopes))]
+class Guard:
+    """A route's parameter: the caller's context, if the key has one of the scopes."""
 
+    def __init__(self, *scopes: str) -> None:
+        self.scopes = scopes
 
-def _checker(scopes: tuple[str, ...]) -> Callable[..., Context]:
-    def check(
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    def __call__(
+        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
     ) -> Context:
+        context: Context = request.state.context  # GuardedRoute put it there
+        return context
+
+    async def check(self, request: Request) -> Context:
+        """``Unauthenticated`` or ``Denied``, whatever the body may be."""
+        credentials = await _bearer(request)
         if credentials is None:
             raise Unauthenticated("a key is needed; send the header Authorization: Bearer aim_…")
-        context: Context = request.app.state.context
-        key = keys.find(context, credentials.credentials)
-        require_any(key, scopes)
+        return await run_in_threadpool(self._find, request.app.state.context, credentials.credentials)
+
+    def _find(self, context: Context, secret: str) -> Context:
+        key = keys.find(context, secret)
+        require_any(key, self.scopes)
         return context.by(f"{key.name} ({key.id})", key.account)
 
-    return check
+
+class GuardedRoute(APIRoute):
+    """Checks first, then takes the body; FastAPI by itself reads the body before it asks any dependency."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.description = f"{self.description}\n\nNeeds the scope {' or '.join(self._guard.scopes)}.".strip()
+
+    @property
+    def _guard(self) -> Guard:
+        (guard,) = (item.call for item in self.dependant.dependencies if isinstance(item.call, Guard))
+        return guard
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        guard = self._guard
+
+        async def check_first(request: Request) -> Response:
+            request.state.context = await guard.check(request)
+            await request.body()  # here, because FastAPI would turn an error of ours into one of its own
+            return await handle(request)
+
+        return check_first
 
 
-Reader = allow(*READERS)
-Deployer = allow("deploy")
-Trainer = allow("train")
-Publisher = allow("train", "deploy")
-Admin = allow("admin")
+Reader = Annotated[Context, Depends(Guard(*READERS))]
+Deployer = Annotated[Context, Depends(Guard("deploy"))]
+Trainer = Annotated[Context, Depends(Guard("train"))]
+Publisher = Annotated[Context, Depends(Guard("train", "deploy"))]
+Admin = Annotated[Context, Depends(Guard("admin"))]

@@ -43,6 +43,15 @@ class KeyBody(_Body):
     """A key to be made."""
 
     name: str = Field(description="Whose or what it is for.")
-    scopes: list[str] = Field(description="Of predict, feedback, read, deploy, train, admin.")
+    scopes: list[str] = Field(description="Of predict, read, deploy, train, admin.")
     rate_per_s: float | None = Field(default=None, description="Requests a second over all replicas.")
     expires_at: float | None = Field(default=None, description="Seconds since 1970 UTC.")
+
+
+class ErrorBody(BaseModel):
+    """What every call answers instead of its result."""
+
+    error: str = Field(description="What is wrong with what, and the next step.")
+    kind: str = Field(description="One word: invalid, unauthenticated, denied, not_found, conflict, …")
+    field: str | None = Field(description="Where the input is wrong, as in graph.nodes.m.model.")
+    request_id: str

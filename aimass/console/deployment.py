@@ -11,17 +11,20 @@ from aimass.control.context import Context
 from aimass.control.deploy import abandon
 from aimass.control.jobs import RayJobs
 from aimass.control.pushing import ReconcilerPusher
+from aimass.control.reconciling.replicas import Replicas
 from aimass.core.clock import SystemClock
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
 from aimass.gateway.deployment import FAST_SERVE
 from aimass.gateway.door import Door
+from aimass.monitoring.process_log import keep_log
 from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.local import LocalStore
 
 DEPLOYMENT = "Console"
 CPUS = 0.1
 DRAIN_S = 5.0
+ENVIRONMENT = {**FAST_SERVE, "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1"}  # its threads use a handle
 
 
 class Console:
@@ -29,13 +32,14 @@ class Console:
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
         keep_to_own_address()
+        keep_log(settings.home.logs, "console")
         self._database = open_database(settings.database_url)
         context = Context(
             settings=settings,
             database=self._database,
             store=LocalStore(settings.home.artifacts),
             clock=SystemClock(),
-            pusher=ReconcilerPusher(),
+            pusher=ReconcilerPusher(settings, self._database, Replicas().broadcast),
             jobs=RayJobs(settings.home),
         )
         await asyncio.to_thread(abandon, context)
@@ -64,6 +68,6 @@ def console_app(settings: Settings) -> Any:
         health_check_period_s=1,
         max_surge_percent=100,
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
-        ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": FAST_SERVE}},
+        ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": ENVIRONMENT}},
     )
     return deployment.bind(settings)

@@ -1,23 +1,29 @@
-"""Around every request of the control API: its id, its size limit, and each error as the one body that ours have."""
+"""Around every request of the control API: its id, its bounds, and each error as the one body that ours have."""
 
+import contextlib
 import logging
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from aimass.core.errors import AimassError, Bug, Invalid, NotFound, TooLarge
+from aimass.console.intake import Intake
+from aimass.control.context import Context
+from aimass.core.errors import AimassError, Bug, Invalid, Kind, NotFound
+from aimass.core.events import Trace
 from aimass.core.ids import new_id
 from aimass.gateway.door import App
-from aimass.gateway.protocols.http import as_ours, refusal
+from aimass.gateway.protocols.http import CLOSE, as_ours, refusal
+from aimass.monitoring.recorder import Recorder
 
 HEADER = b"x-aimass-request-id"
 _log = logging.getLogger(__name__)
 
 
 class Envelope:
-    """ASGI around ASGI: bodies are read whole up to the limit, and answers carry the request's id."""
+    """ASGI around ASGI: bodies are bounded, answers carry the request's id, an unread body ends its connection."""
 
     def __init__(self, app: App, max_body_bytes: int) -> None:
         self._app = app
@@ -29,50 +35,42 @@ class Envelope:
             return
         request_id = new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
+        intake = Intake(scope, receive, self._limit)
+
+        answered = False
 
         async def send_named(message: Any) -> None:
-            if message["type"] == "http.response.start" and all(name != HEADER for name, _ in message["headers"]):
-                message = {**message, "headers": [*message["headers"], (HEADER, request_id.encode())]}
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                headers = [item for item in message["headers"] if item[0] != HEADER]
+                headers.append((HEADER, request_id.encode()))
+                if not intake.is_whole:
+                    headers.append(CLOSE)
+                message = {**message, "headers": headers}
+            elif not intake.is_whole and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                await intake.discard()
+                message = {"type": "http.response.body"}
             await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
-            body = await self._read(scope, receive)
-        except TooLarge as error:
-            await _answer(error, request_id)(scope, receive, send)
-            return
-        if body is not None:
-            await self._app(scope, _replay(body, receive), send_named)
-
-    async def _read(self, scope: Any, receive: Any) -> bytes | None:
-        """The body; None when the caller is gone."""
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._limit:
-            raise self._too_large()
-        chunks, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._limit:
-                raise self._too_large()
-            if not message.get("more_body"):
-                return b"".join(chunks)
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"the body is larger than {self._limit} bytes; AIMASS_MAX_BODY_BYTES raises the limit")
+            await self._app(scope, intake.receive, send_named)
+        except Exception as error:
+            # Starlette answers, then raises for the server's log, and the server cuts a connection that could go on.
+            if not answered:
+                _log.error("request %s broke off", request_id, exc_info=error)
+                raise
 
 
 def handle_errors(app: FastAPI) -> None:
     """Every error leaves as {error, kind, field, request_id}, whoever raised it."""
 
     def ours(request: Request, error: Exception) -> Response:
-        return _refuse(request, as_ours(error))
+        return _refuse(request, error)
 
     def unexpected(request: Request, error: Exception) -> Response:
-        _log.error("request %s failed", request.state.request_id, exc_info=error)
-        return _refuse(request, as_ours(error))
+        return _refuse(request, error)
 
     def not_valid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -93,32 +91,30 @@ def handle_errors(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
+    def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)  # nobody reads it
+
     app.add_exception_handler(AimassError, ours)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(RequestValidationError, not_valid)
     app.add_exception_handler(HTTPException, by_status)
     app.add_exception_handler(Exception, unexpected)
 
 
-def _refuse(request: Request, error: AimassError) -> Response:
-    if isinstance(error, Bug):
-        _log.error("request %s: %s", request.state.request_id, error)
-    return _answer(error, request.state.request_id)
-
-
-def _answer(error: AimassError, request_id: str) -> Response:
-    reply = refusal(error, request_id)
+def _refuse(request: Request, error: Exception) -> Response:
+    request_id, ours = request.state.request_id, as_ours(error)
+    reply = refusal(ours, request_id)
+    if isinstance(ours, Bug):
+        _log.error("%s %s, request %s failed", request.method, request.url.path, request_id, exc_info=error)
+        _write_down(request.app.state.context, Trace(request_id, status=reply.head.status, error=repr(error)))
     headers = {name.decode(): value.decode() for name, value in reply.head.headers}
-    return Response(reply.body, reply.head.status, {**headers, HEADER.decode(): request_id})
+    return Response(reply.body, reply.head.status, headers)
 
 
-def _replay(body: bytes, receive: Any) -> Any:
-    given = False
-
-    async def receive_again() -> Any:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_again
+def _write_down(context: Context, trace: Trace) -> None:
+    """Among the requests, where `aimass logs` finds it."""
+    trace.error_kind, trace.protocol = Kind.BUG.value, "control"
+    recorder = Recorder(context.settings.home.logs, "console", 0.0, context.clock)
+    recorder.record(trace)
+    with contextlib.suppress(OSError):
+        recorder.flush()

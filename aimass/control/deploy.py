@@ -61,13 +61,13 @@ def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
 
 
 def rollback(context: Context, service: str) -> Deployed:
-    """Move all traffic to the revision before the one that has it."""
+    """Move all traffic to the revision that was live before the one that has it; again: to the one before that."""
     with context.turns.of(service):
         with context.database.session() as session:
             now = standings(session, service)[service]
             if now.main is None:
                 raise Conflict(f"{service} is not deployed; deploy it")
-            target = now.before(now.main)
+            target = now.before
             if target is None:
                 raise Conflict(f"{service} has no revision before {now.main}; deploy another document instead")
             state = state_number.bump(session)  # so that replicas try again what they could not load before
@@ -105,14 +105,15 @@ def abandon(context: Context) -> list[str]:
 
 
 def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
-    """The answer when the current revision is this very document already."""
+    """The answer when the current revision is this very document already, and no replica fails to load it."""
     service = drafted.spec.service
+    overview = context.pusher.overview()
     with context.database.reading() as session:
         now = standing(session, service)
         if now.main is None:
             return None
         row = session.get_one(RevisionRow, (service, now.main))
-        if row.digest != drafted.digest:
+        if row.digest != drafted.digest or (overview and overview.failures(service, [row.number])):
             return None
         explanation = row.explanation
     return Deployed(
@@ -123,7 +124,7 @@ def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
         changed=False,
         message=f"{service} is at revision {row.number} already, which is this document; nothing was changed",
         weights=_as_text(now.weights),
-        replicas=_count(context),
+        replicas=len(overview.reports) if overview else 0,
     )
 
 
@@ -213,8 +214,3 @@ def _add_move(session: Session, context: Context, service: str, weights: dict[st
 
 def _as_text(weights: Mapping[int, float]) -> dict[str, float]:
     return {str(number): share for number, share in weights.items()}
-
-
-def _count(context: Context) -> int:
-    overview = context.pusher.overview()
-    return len(overview.reports) if overview else 0

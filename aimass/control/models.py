@@ -89,16 +89,16 @@ def sweep(context: Context, dry_run: bool) -> dict[str, Any]:
 def read_rows(file: Upload) -> Array:
     """A table of numbers, one row per example."""
     readers: dict[str, Callable[[], Any]] = {
-        ".json": lambda: np.array(json.loads(file.data), np.float32),
-        ".csv": lambda: np.loadtxt(io.StringIO(file.data.decode()), np.float32, delimiter=",", ndmin=2),
-        ".npy": lambda: np.load(io.BytesIO(file.data), allow_pickle=False).astype(np.float32),
+        ".json": lambda: np.array(json.loads(file.data), np.float64),
+        ".csv": lambda: np.loadtxt(io.StringIO(file.data.decode()), np.float64, delimiter=",", ndmin=2),
+        ".npy": lambda: np.load(io.BytesIO(file.data), allow_pickle=False).astype(np.float64),
     }
     reader = readers.get(PurePath(file.name).suffix.lower())
     if reader is None:
         raise Invalid(f"{file.name}: rows come as {', '.join(readers)}", field="check")
     try:
         rows: Array = reader()
-    except (ValueError, TypeError, EOFError) as error:
+    except (ValueError, TypeError, EOFError, OverflowError, RecursionError, MemoryError) as error:
         raise Invalid(f"{file.name} is no table of numbers: {error}", field="check") from error
     if rows.ndim != 2 or not len(rows):
         raise Invalid(f"{file.name} has shape {list(rows.shape)}; rows are [rows, features]", field="check")

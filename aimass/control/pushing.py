@@ -1,18 +1,25 @@
-"""How a stored change reaches the replicas: the protocol, and the one that goes through the reconciler."""
+"""How a stored change reaches the replicas: through the reconciler, and past it while it does not answer."""
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from aimass.control.reconciling.files import write_whole
+from aimass.control.state import build_state
+from aimass.core.settings import Settings
+from aimass.database.engine import Database
 from aimass.gateway.metrics import Snapshot
 from aimass.gateway.state import ReplicaReport
 
 RECONCILER = "aimass-reconciler"
 NAMESPACE = "aimass"
+PROMPT_S = 0.3  # the reconciler needs some 10 ms to push; one that is dead needs seconds to come back
 PUSH_S = 2.0  # a replica that is slower than this to acknowledge is named, and pulls the state by itself
 PATIENCE_S = 15.0  # the reconciler, when it dies, is back within some seconds
 MARGIN_S = 5.0  # what a call to the reconciler may take beside the wait that it was asked for
+OVERVIEW_S = 7.0
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +40,16 @@ class Overview:
     reports: tuple[ReplicaReport, ...]
     counts: Snapshot  # of all replicas, gone ones too
 
+    def ready(self, service: str, revisions: Iterable[int]) -> int:
+        """How many replicas have loaded all of these revisions."""
+        names = {(service, number) for number in revisions}
+        return sum(names <= set(report.loaded) for report in self.reports)
+
+    def failures(self, service: str, revisions: Iterable[int]) -> list[str]:
+        """Why replicas cannot load these revisions of the service; they try again by themselves."""
+        names = [f"{service}/{number}" for number in revisions]
+        return sorted({report.failed[name] for report in self.reports for name in names if name in report.failed})
+
 
 class StatePusher(Protocol):
     """Never raises: what is stored stays stored, whoever listens."""
@@ -47,33 +64,79 @@ class StatePusher(Protocol):
         """None while nobody can be asked."""
 
 
-class ReconcilerPusher:
-    """Asks the reconciler actor. Its calls are made again while the actor restarts."""
+class Broadcast(Protocol):
+    """See ``reconciling.replicas``."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
+    def __call__(self, method: str, *arguments: object, timeout_s: float) -> list[object]: ...
+
+
+class ReconcilerPusher:
+    """Asks the reconciler actor, which knows who is silent.
+
+    While the actor does not answer a push, replicas get the state from here: a revoked key waits for nobody. That a
+    number reaches them twice, or late, does no harm.
+    """
+
+    def __init__(self, settings: Settings, database: Database, broadcast: Broadcast) -> None:
+        self._settings = settings
+        self._database = database
+        self._broadcast = broadcast
 
     def push(self, number: int) -> Pushed:
-        return self._ask("push", (number,), PUSH_S, 0.0) or Pushed(is_away=True)
+        asked = self._start("push", number)
+        return self._end(asked, PROMPT_S) or self._push_past(asked)
 
     def await_loaded(self, number: int, timeout_s: float) -> Pushed:
-        return self._ask("await_loaded", (number, timeout_s), timeout_s, self._patience_s) or Pushed(is_away=True)
+        """Asked again while the actor restarts: it alone can say that nobody was left out."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            found: Pushed | None = self._end(self._start("await_loaded", number, timeout_s), timeout_s + MARGIN_S)
+            if found is not None:
+                return found
+            if time.monotonic() >= until:
+                return Pushed(is_away=True)
+            time.sleep(0.2)
 
     def overview(self) -> Overview | None:
-        found: Overview | None = self._ask("overview", (), PUSH_S, 0.0)
+        found: Overview | None = self._end(self._start("overview"), OVERVIEW_S)
         return found
 
-    def _ask(self, method: str, arguments: tuple[Any, ...], timeout_s: float, patience_s: float) -> Any:
+    def _push_past(self, asked: Any) -> Pushed:
+        with self._database.reading() as session:
+            # A new key's share supposes that every replica runs, so that no rate is overshot meanwhile.
+            state = build_state(session, self._settings.gateway_max_replicas)
+        data = state.dumps()
+        write_whole(self._settings.home.state_file, data)  # for replicas that start now
+        answers = self._broadcast("apply", data, timeout_s=PUSH_S)
+        late: Pushed | None = self._end(asked, 0.0)
+        if late is not None:
+            return late
+        reports = tuple(answer for answer in answers if isinstance(answer, ReplicaReport))
+        _log.warning("the reconciler is away; state %d went to %d replicas without it", state.number, len(reports))
+        return Pushed(reports, is_away=True)
+
+    @staticmethod
+    def _start(method: str, *arguments: object) -> Any:
+        """The call under way; none where there is no such actor."""
         import ray
         from ray.exceptions import RayError
 
-        until = time.monotonic() + patience_s
-        while True:
-            try:
-                actor = ray.get_actor(RECONCILER, NAMESPACE)
-                return ray.get(getattr(actor, method).remote(*arguments), timeout=timeout_s + MARGIN_S)
-            except (RayError, ValueError) as error:  # ValueError: no such actor
-                if time.monotonic() >= until:
-                    _log.warning("the reconciler did not answer %s: %s", method, error)
-                    return None
-                time.sleep(0.2)
+        try:
+            return getattr(ray.get_actor(RECONCILER, NAMESPACE), method).remote(*arguments)
+        except (RayError, ValueError) as error:  # ValueError: no such actor
+            _log.warning("the reconciler cannot be asked to %s: %s", method, error)
+            return None
+
+    @staticmethod
+    def _end(asked: Any, timeout_s: float) -> Any:
+        """What came back within the time; none if nothing did."""
+        import ray
+        from ray.exceptions import RayError
+
+        if asked is None:
+            return None
+        try:
+            return ray.get(asked, timeout=timeout_s)
+        except RayError as error:
+            _log.debug("the reconciler did not answer: %s", error)
+            return None

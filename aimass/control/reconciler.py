@@ -9,11 +9,13 @@ from aimass.control.pushing import NAMESPACE, PUSH_S, RECONCILER, Overview, Push
 from aimass.control.reconciling.applications import Applications
 from aimass.control.reconciling.draining import start_draining
 from aimass.control.reconciling.memory import Memory
+from aimass.control.reconciling.replicas import Replicas
 from aimass.core.clock import SystemClock
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
 from aimass.database.migrate import migrate
 from aimass.gateway.state import ReplicaReport, SyncAnswer
+from aimass.monitoring.process_log import keep_log
 
 CPUS = 0.1
 THREADS = 64  # calls at a time: a waiting deploy holds one
@@ -28,11 +30,13 @@ class Reconciler:
 
     def __init__(self, settings: Settings) -> None:
         home = settings.home
+        keep_log(home.logs, "reconciler")
         database = open_database(settings.database_url)
         migrate(database)
         self._memory = Memory(database, home, SystemClock(), settings.gateway_min_replicas)
         self._memory.refresh()
         self._applications = Applications(settings)
+        self._replicas = Replicas()
         home.journal.mkdir(parents=True, exist_ok=True)
         start_draining(database, home.journal)
         for work in (self._keep_applications, self._keep_current):
@@ -54,7 +58,7 @@ class Reconciler:
 
     def await_loaded(self, number: int, timeout_s: float) -> Pushed:
         """Who has loaded, or failed to load, everything that the state with this number names."""
-        answers = self._applications.broadcast("await_loaded", number, timeout_s=timeout_s)
+        answers = self._replicas.broadcast("await_loaded", number, timeout_s=timeout_s)
         return self._memory.acknowledge(answers)
 
     def metrics(self) -> bytes:
@@ -68,11 +72,11 @@ class Reconciler:
         return self._memory.overview()
 
     def _push(self) -> Pushed:
-        answers = self._applications.broadcast("apply", self._memory.state, timeout_s=PUSH_S)
+        answers = self._replicas.broadcast("apply", self._memory.state, timeout_s=PUSH_S)
         return self._memory.acknowledge(answers)
 
     def _count(self) -> None:
-        self._memory.count(self._applications.broadcast("metrics_snapshot", timeout_s=METRICS_S))
+        self._memory.count(self._replicas.broadcast("metrics_snapshot", timeout_s=METRICS_S))
 
     def _keep_applications(self) -> None:
         self._applications.ensure()

@@ -84,7 +84,7 @@ def cancel(context: Context, run_id: str) -> dict[str, Any]:
     """End a run; nothing of it is registered, since a run registers all at its very end."""
     row = _checked(context, _get(context, run_id))
     if row.status not in ACTIVE:
-        raise Conflict(f"{run_id} is not running; it {row.status} already")
+        raise Conflict(f"{run_id} is not running; it is over: {row.status}")
     if row.job is None:
         raise Conflict(f"{run_id} was not submitted here; end it where it was started")
     context.jobs.stop(row.job)

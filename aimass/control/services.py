@@ -1,6 +1,5 @@
 """Services as verbs: what is deployed, what it was made of, what was used of it, why its plan was chosen."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,8 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
+from aimass.control.pushing import Overview
 from aimass.control.revisions import planning
-from aimass.control.revisions.measured import Measured, measure
+from aimass.control.revisions.measured import measure
 from aimass.control.revisions.standing import Standing, standings
 from aimass.core.errors import Conflict
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
@@ -19,12 +19,12 @@ from aimass.metering.usage import totals
 def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]:
     """Every deployed service; with ``usage`` also what was called of it, by revision and key, and every service that
     was called before it was undeployed."""
-    measured = _measured(context)
+    overview = context.pusher.overview()
     with context.database.reading() as session:
         used = totals(session) if usage else []
         called = {total.service for total in used}
         found = [
-            _summary(session, name, standing, measured)
+            _summary(session, name, standing, overview)
             for name, standing in standings(session).items()
             if standing.is_deployed or name in called
         ]
@@ -36,7 +36,7 @@ def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]
 
 def show(context: Context, name: str) -> dict[str, Any]:
     """One service, deployed or not: every revision and every move of its traffic, oldest first."""
-    measured = _measured(context)
+    overview = context.pusher.overview()
     with context.database.reading() as session:
         standing = standings(session, name)[name]
         rows = session.scalars(select(RevisionRow).where(RevisionRow.service == name).order_by(RevisionRow.number))
@@ -44,7 +44,7 @@ def show(context: Context, name: str) -> dict[str, Any]:
             select(TrafficMoveRow).where(TrafficMoveRow.service == name).order_by(TrafficMoveRow.id)
         )
         return {
-            **_summary(session, name, standing, measured),
+            **_summary(session, name, standing, overview),
             "revisions": [_revision(row, standing) for row in rows],
             "moves": [{"weights": m.weights, "who": m.who, "why": m.why, "at": m.at} for m in moves],
             "usage": [asdict(total) for total in totals(session, name)],
@@ -69,12 +69,8 @@ def explain_document(context: Context, text: str, name: str = planning.NAME) -> 
     return {"service": drafted.spec.service, "revision": None, **explanation.to_json()}
 
 
-def _measured(context: Context) -> Mapping[str, Measured]:
-    overview = context.pusher.overview()
-    return measure(overview.counts) if overview else {}
-
-
-def _summary(session: Session, name: str, standing: Standing, measured: Mapping[str, Measured]) -> dict[str, Any]:
+def _summary(session: Session, name: str, standing: Standing, overview: Overview | None) -> dict[str, Any]:
+    measured = measure(overview.counts).get(name) if overview else None
     service = session.get_one(ServiceRow, name)
     row = session.get(RevisionRow, (name, standing.main)) if standing.main else None
     return {
@@ -82,14 +78,16 @@ def _summary(session: Session, name: str, standing: Standing, measured: Mapping[
         "revision": standing.main,
         "plan": row.layout["plan"] if row else None,
         "weights": {str(number): share for number, share in standing.weights.items()},
-        "previous": standing.before(standing.main) if standing.main else None,
+        "previous": standing.before,
         "deployed": standing.is_deployed,
         "deployed_at": standing.moved_at,
         "created_at": service.created_at,
         "account": service.account,
         "limits": row.document["limits"] if row else None,
         "slo": row.document["slo"] if row else None,
-        "measured": asdict(measured[name]) if name in measured else None,
+        "measured": asdict(measured) if measured else None,
+        "ready": overview.ready(name, standing.weights) if overview else None,
+        "failed": overview.failures(name, standing.weights) if overview else [],
     }
 
 

@@ -12,6 +12,7 @@
     ├── Limited            limited           over a rate; `retry_after_s`
     ├── Unavailable        unavailable       cannot serve now; `retry_after_s`
     ├── Timeout            timeout           the deadline passed
+    │   └── SlowBody       timeout           that of a body on its way here: the caller was late
     └── Bug                bug               ours; never the caller's fault
 
 Errors cross process borders by pickling, so every argument goes to ``super().__init__``.
@@ -99,6 +100,10 @@ class Unavailable(AimassError):
 
 class Timeout(AimassError):
     kind = Kind.TIMEOUT
+
+
+class SlowBody(Timeout):
+    """The caller did not send its body in time."""
 
 
 class Bug(AimassError):

@@ -21,7 +21,6 @@ class Trace:
     status: int = 0
     error_kind: str = ""
     error: str = ""
-    started_s: float = 0.0
     decode_s: float = 0.0
     queue_s: float = 0.0
     run_s: float = 0.0

@@ -8,8 +8,6 @@ from aimass.core.errors import Invalid
 
 AccountId = NewType("AccountId", str)
 KeyId = NewType("KeyId", str)
-RunId = NewType("RunId", str)
-RequestId = NewType("RequestId", str)
 Digest = NewType("Digest", str)  # 64 lower-case hex characters of a SHA-256
 
 DEFAULT_ACCOUNT = AccountId("default")

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
 
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    """PEM files; both or none. Given, both doors speak HTTPS."""
+    """PEM files; both or none. Given, both doors speak HTTPS; not with ``ingress: serve``."""
 
     @property
     def scheme(self) -> str:
@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: give both PEM files, or none")
+        if self.tls_cert and self.ingress == "serve":
+            raise ValueError("Ray Serve's own ingress speaks no TLS; use ingress own, or end TLS before it")
         if self.port == self.control_port:
             raise ValueError(f"port and control_port are both {self.port}; calls and control need a port each")
         if self.gateway_min_replicas > self.gateway_max_replicas:

@@ -8,13 +8,13 @@ from hashlib import sha256
 from typing import Any
 
 import aimass
-from aimass.core.errors import AimassError, Bug, Timeout, TooLarge, Unavailable
+from aimass.core.errors import AimassError, Bug, SlowBody, TooLarge, Unavailable
 from aimass.core.events import Trace
 from aimass.core.settings import Settings
 from aimass.gateway.admission import Keys, require
 from aimass.gateway.infer import Answer, Call, Codec, Headers, Inference, Job, Parts
 from aimass.gateway.metrics import render
-from aimass.gateway.protocols.http import STATUS, Head, Reply, as_ours, json_reply, keep_lifespan
+from aimass.gateway.protocols.http import REQUEST_TIMEOUT, STATUS, Head, Reply, as_ours, json_reply, keep_lifespan
 from aimass.gateway.protocols.oip import describe
 from aimass.gateway.protocols.oip_http import HTTP
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
@@ -97,14 +97,14 @@ class GatewayApp:
         else:
             answer = call
         reply = answer if isinstance(answer, Reply) else await answer
-        await reply.send(send, self.closes())
+        await reply.send(send, reply.head.status == REQUEST_TIMEOUT or self.closes())
 
     def submit(
         self, scope: Any, body: Any, done: Done, codec: Codec = HTTP, size: int | None = None
     ) -> Awaitable[Answer] | None:
         """The same for a call that is here as a whole, by any door: ``body`` is what its codec reads, ``size`` its
-        bytes where that is not its length. ``done`` is called with the answer, now or at the end of this round of the event
-        loop, when the short calls that came in it run together; else what will be the answer is given."""
+        bytes where that is not its length. ``done`` is called with the answer, now or at the end of this round of the
+        event loop, when the short calls that came in it run together; else what will be the answer is given."""
         call = self.begin(scope, codec)
         if not isinstance(call, Call):
             done(call)
@@ -192,7 +192,7 @@ class GatewayApp:
                         raise _too_large(limit)
                     if not message.get("more_body"):
                         return b"".join(chunks)
-        raise Timeout(f"the body did not arrive in time; {size} bytes came")
+        raise SlowBody(f"the body did not arrive in time; {size} bytes came")
 
     @staticmethod
     def _body_time(call: Call) -> float:
@@ -246,6 +246,7 @@ class GatewayApp:
         ours = as_ours(error)
         if ours is not error or isinstance(error, Bug):
             _log.error("request %s failed", call.request_id, exc_info=error)
+        error.__traceback__ = None  # its frames hold the call's plan, until the next collection of garbage
         answer, size = call.codec.refuse(ours, call.request_id)
         target, status = call.target, STATUS[ours.kind]
         service = call.endpoint.service.name if call.endpoint and call.endpoint.service else ""

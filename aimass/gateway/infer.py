@@ -18,7 +18,7 @@ from aimass.gateway.admission import Key
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.protocols.oip import InferRequest
 from aimass.gateway.routes import Endpoint, Target
-from aimass.metering.journal import Journal
+from aimass.metering.journal import Journal, unmetered
 from aimass.monitoring.recorder import Recorder
 from aimass.serving.executor import Executor
 
@@ -197,20 +197,25 @@ class Inference:
                 job.nodes = trace.node_s
 
     def _conclude(self, jobs: list[Job]) -> list[Answer | Exception]:
-        """Encode, then write all usage events down at once: what leaves after that has been metered."""
+        """Encode, then write all usage events down at once: what leaves after that has been metered. Where the disk
+        takes only the first of them, the other calls have failed."""
         events = []
+        metered = []
         for job in jobs:
             if job.error is None:
                 try:
                     events.append(self._encode(job))
+                    metered.append(job)
                 except Exception as error:  # noqa: BLE001 - one caller's answer must not fail another's
                     job.error = error
         if events:
             try:
-                self._journal.append(b"".join(events))
+                whole = self._journal.append(b"".join(events))
+                for job in metered[whole:]:
+                    job.error = unmetered("the disk is full")
             except AimassError as error:
-                for job in jobs:
-                    job.error = job.error or error
+                for job in metered:
+                    job.error = error
         return [self._reply(job) if job.error is None else job.error for job in jobs]
 
     def _encode(self, job: Job) -> bytes:

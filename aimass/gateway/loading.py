@@ -4,45 +4,70 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
+from aimass.core.clock import Clock
 from aimass.gateway.state import GatewayState, RevisionState
 from aimass.serving.layout import Layout
 from aimass.serving.loader import LoadedPlan
 
 Name = tuple[str, int]  # service, revision
 Load = Callable[[Layout], LoadedPlan]
+AGAIN_S = 1.0  # after a first failure; twice as long after each further one
+AT_LEAST_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a revision is not here, and when it is tried again (monotonic seconds)."""
+
+    reason: str
+    wait_s: float
+    again_at: float
 
 
 class Loading:
     """Used from one event loop. ``changed`` is called on it whenever a revision was loaded."""
 
-    def __init__(self, load: Load, changed: Callable[[], None]) -> None:
+    def __init__(self, load: Load, changed: Callable[[], None], clock: Clock) -> None:
         self._load = load
         self._changed = changed
+        self._now = clock.monotonic
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="aimass-load")  # one at a time leaves a core to calls
         self._tasks: dict[Name, asyncio.Task[None]] = {}
+        self._failures: dict[Name, Failure] = {}
         self.plans: dict[Name, LoadedPlan] = {}
-        self.failed: dict[str, str] = {}
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why revisions are not here, by "service/revision"; also while one of them is tried again."""
+        return {f"{service}/{number}": failure.reason for (service, number), failure in self._failures.items()}
 
     def prepare(self, state: GatewayState) -> None:
-        """Begin to load what the state names and is not here; what failed before is tried again."""
-        self.failed = {}
-        for service in state.services:
-            for revision in service.revisions:
-                name = (service.name, revision.number)
-                if name not in self.plans and name not in self._tasks:
-                    self._tasks[name] = asyncio.create_task(self._take(name, revision))
+        """Begin to load what the state names and is not here; what failed before is tried again at once."""
+        self._failures = {}
+        self.retry(state)
+
+    def retry(self, state: GatewayState) -> None:
+        """Begin to load what the state names, is not here, and has not failed only just now. What made it fail may
+        have passed: a file that was not there yet, memory or disk that were full."""
+        wanted = {(service.name, item.number): item for service in state.services for item in service.revisions}
+        self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
+        for name, revision in wanted.items():
+            if name in self.plans or name in self._tasks:
+                continue
+            if name not in self._failures or self._now() >= self._failures[name].again_at:
+                self._tasks[name] = asyncio.create_task(self._take(name, revision))
 
     async def settle(self) -> None:
         """Wait until every revision is loaded or has failed."""
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    def drop(self, needed: set[Name], is_busy: Callable[[Name], bool]) -> None:
-        """Let go of what is neither needed nor running a call."""
-        for name in [name for name in self.plans if name not in needed and not is_busy(name)]:
-            self.plans.pop(name).close()
+    def drop(self, needed: set[Name]) -> None:
+        """Forget what is not needed; a plan that calls still run on goes with the last of them."""
+        self.plans = {name: plan for name, plan in self.plans.items() if name in needed}
 
     def close(self) -> None:
         """Load nothing more."""
@@ -55,10 +80,17 @@ class Loading:
         try:
             plan = await loop.run_in_executor(self._pool, lambda: self._load(Layout.from_json(revision.layout)))
         except Exception as error:  # noqa: BLE001 - one bad revision must not take the replica down
-            self.failed[f"{name[0]}/{name[1]}"] = str(error) or type(error).__name__
-            _log.warning("revision %s of service %s was not loaded: %s", name[1], name[0], error)
+            self._fail(name, str(error) or type(error).__name__)
         else:
+            self._failures.pop(name, None)
             self.plans[name] = plan
             self._changed()
         finally:
             self._tasks.pop(name, None)
+
+    def _fail(self, name: Name, reason: str) -> None:
+        before = self._failures.get(name)
+        wait_s = min(2 * before.wait_s, AT_LEAST_EVERY_S) if before else AGAIN_S
+        self._failures[name] = Failure(reason, wait_s, self._now() + wait_s)
+        if before is None or before.reason != reason:
+            _log.warning("revision %s of service %s was not loaded: %s", name[1], name[0], reason)

@@ -28,6 +28,7 @@ class Snapshot:
     rows: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
     together: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision, node: rows of a call
     waits: dict[Labels, list[float]] = field(default_factory=dict)  # the same: seconds that its requests had waited
+    lines_lost: dict[Labels, float] = field(default_factory=dict)  # no labels
 
     def without_gauges(self) -> "Snapshot":
         """What stays true of a replica that is gone."""
@@ -84,6 +85,7 @@ class Metrics:
         self._together: dict[Labels, Together] = {}
         self._refused: dict[Labels, float] = {}
         self._rejections: dict[Labels, float] = {}
+        self.lines_lost = 0  # of the request log
 
     def series(self, service: str, revision: int) -> Series:
         """The counts of a revision; the same object at every call."""
@@ -111,7 +113,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """The counts now, as values of their own."""
-        shot = Snapshot(requests=dict(self._refused), rejections=dict(self._rejections))
+        shot = Snapshot(dict(self._refused), dict(self._rejections), lines_lost={(): self.lines_lost})
         for labels, series in self._series.items():
             shot.requests[(*labels, "200")] = series.answered
             shot.in_flight[labels] = series.in_flight
@@ -130,6 +132,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         _add(total.requests, shot.requests)
         _add(total.rejections, shot.rejections)
         _add(total.in_flight, shot.in_flight)
+        _add(total.lines_lost, shot.lines_lost)
         _add_lists(total.seconds, shot.seconds)
         _add_lists(total.rows, shot.rows)
         _add_lists(total.together, shot.together)
@@ -163,7 +166,12 @@ class _Collector:
         for labels, count in sorted(shot.in_flight.items()):
             in_flight.add_metric(labels, count)
         replicas = GaugeMetricFamily("aimass_replicas", "Replicas of the gateway that live.", value=self._replicas)
-        yield from (requests, rejections, in_flight, replicas)
+        lost = CounterMetricFamily(
+            "aimass_request_log_lines_lost",
+            "Lines of the request log that the disk did not take.",
+            value=sum(shot.lines_lost.values()),
+        )
+        yield from (requests, rejections, in_flight, replicas, lost)
         node = [*revision, "node"]
         yield _histogram(
             "aimass_request_seconds", "Seconds from the head of a call to its answer.", revision, SECONDS, shot.seconds

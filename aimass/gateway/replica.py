@@ -18,11 +18,12 @@ from aimass.gateway.app import GatewayApp
 from aimass.gateway.balance import Balancer, Load
 from aimass.gateway.door import Door
 from aimass.gateway.infer import Parts
-from aimass.gateway.loading import Loading, Name
+from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics, Snapshot
 from aimass.gateway.protocols.direct import direct_protocol
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
 from aimass.metering.journal import Journal
+from aimass.monitoring.process_log import keep_log
 from aimass.monitoring.recorder import Recorder
 from aimass.registry.artifacts import checkout
 from aimass.serving.executor import Executor
@@ -47,6 +48,7 @@ class Gateway:
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
         keep_to_own_address()
         home, clock = settings.home, SystemClock()
+        keep_log(home.logs, "gateway")
         context = serve.get_replica_context()
         self._name = f"gateway-{context.replica_id.unique_id}"
         self._node = ray.get_runtime_context().get_node_id()
@@ -60,7 +62,7 @@ class Gateway:
         self.gateway.whole_metrics = self._whole_metrics
         self._load = Load()
         self._balancer = Balancer(Random())
-        self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded)
+        self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded, clock)
         self._state = GatewayState(0)
         self._used: dict[str, int] = {}
         self._synced_at = clock.monotonic()
@@ -185,15 +187,14 @@ class Gateway:
             self._balancer.update(mine, answer.mean_requests_per_s, self._door.connections, answer.replicas)
 
     async def _tidy(self) -> None:
+        self._loading.retry(self._state)
         needed = self.gateway.table.in_use | {
             (service.name, revision.number) for service in self._state.services for revision in service.revisions
         }
-        self._loading.drop(needed, self._is_busy)
+        self._loading.drop(needed)
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._recorder.flush)
-
-    def _is_busy(self, name: Name) -> bool:
-        return self._metrics.series(*name).in_flight > 0
+        self._metrics.lines_lost = self._recorder.dropped
 
     async def _watch_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -27,7 +27,6 @@ class Journal:
         self._part = 0
         self._descriptor = -1
         self._size = 0
-        self._torn = False
         self.seq = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._begin()
@@ -37,21 +36,24 @@ class Journal:
         """The id of the file that is written now: with an event's seq its idempotency key."""
         return f"{self._stem}-{self._part}"
 
-    def append(self, line: bytes) -> None:
-        """Write one event (see ``encode_event``) in one call; ``Unavailable`` when the disk does not take it."""
+    def append(self, lines: bytes) -> int:
+        """Write events (see ``EventEncoder``) in one call; how many of them, from the first on, are there whole.
+
+        Fewer than were given where the disk filled up meanwhile; ``Unavailable`` where it takes nothing. What is left
+        of a line that was cut off stays the unfinished end of its file, which nobody drains: the next event begins
+        another file.
+        """
         try:
             if self._size >= self._part_bytes:
                 self._part += 1
                 self._begin()
-            if self._torn:
-                line = b"\n" + line
-            written = os.write(self._descriptor, line)
+            written = os.write(self._descriptor, lines)
         except OSError as error:
-            raise Unavailable(f"usage cannot be metered: {error.strerror}; free the disk", retry_after_s=5) from error
+            raise unmetered(error.strerror) from error
         self._size += written
-        self._torn = written != len(line)
-        if self._torn:
-            raise Unavailable("usage cannot be metered: the disk is full; free the disk", retry_after_s=5)
+        if written != len(lines):
+            self._size = self._part_bytes
+        return lines.count(b"\n", 0, written)
 
     def close(self) -> None:
         """Let go of the file; whoever drains takes the rest over."""
@@ -69,11 +71,16 @@ class Journal:
             hidden.rename(path)
         except OSError:
             os.close(descriptor)
+            hidden.unlink(missing_ok=True)
             raise
         self.close()
         self._descriptor = descriptor
         self._size = 0
-        self._torn = False
+
+
+def unmetered(why: str | None) -> Unavailable:
+    """The error of a call whose event was not written down whole."""
+    return Unavailable(f"usage cannot be metered: {why}; free the disk", retry_after_s=5)
 
 
 class EventEncoder:

@@ -10,7 +10,7 @@ from aimass.core.events import Trace
 
 FILE_BYTES = 32 * 1024 * 1024
 FILES_KEPT = 4  # per replica, the one being written included
-BUFFERED = 20_000  # records; beyond it (a disk that hangs) the oldest are dropped and counted
+BUFFERED = 20_000  # records; beyond it (a disk that hangs) the oldest are dropped
 
 
 class Recorder:
@@ -25,7 +25,7 @@ class Recorder:
         self._filled_at = clock.monotonic()
         self._buffer: list[tuple[float, Trace]] = []
         self._path = folder / f"requests-{replica}.jsonl"
-        self.dropped = 0
+        self.dropped = 0  # records that no line was written for: the disk hung, or refused them
         folder.mkdir(parents=True, exist_ok=True)
 
     def wants(self, now: float) -> bool:
@@ -51,10 +51,14 @@ class Recorder:
         taken, self._buffer = self._buffer, []
         if not taken:
             return 0
-        if self._path.exists() and self._path.stat().st_size >= FILE_BYTES:
-            self._rotate()
-        with self._path.open("ab") as file:
-            file.write(b"".join(_line(at, self._replica, trace) for at, trace in taken))
+        try:
+            if self._path.exists() and self._path.stat().st_size >= FILE_BYTES:
+                self._rotate()
+            with self._path.open("ab") as file:
+                file.write(b"".join(_line(at, self._replica, trace) for at, trace in taken))
+        except OSError:
+            self.dropped += len(taken)
+            raise
         return len(taken)
 
     def _rotate(self) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from aimass.core.clock import Clock, SystemClock
 from aimass.core.documents import Document
-from aimass.core.errors import AimassError, Conflict, NotFound
+from aimass.core.errors import AimassError, Conflict, NotFound, Unavailable
 from aimass.core.ids import DEFAULT_ACCOUNT, new_id
 from aimass.core.settings import Settings
 from aimass.database.engine import Database, open_database
@@ -39,8 +39,8 @@ class Stopped(BaseException):
 def main(recipe_path: Path, run_id: str | None, settings: Settings) -> int:
     """Run the recipe and keep its row in ``runs`` true to what happens; returns the process's exit code.
 
-    ``run_id`` names a queued run; without one a run is added. Uses the Ray of the job around it, else the one at
-    ``RAY_ADDRESS``, else starts one for this run alone.
+    ``run_id`` names a queued run; without one a run is added. Uses the Ray at ``RAY_ADDRESS``, where a job finds its
+    own; starts none, since by default Ray's ports are open to the network.
     """
     clock, console = SystemClock(), Console(width=None if sys.stdout.isatty() else 144)
     database = open_database(settings.database_url)
@@ -175,11 +175,9 @@ def _ray() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet = {"log_to_driver": False, "logging_level": "warning"}
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(**quiet)
-    else:  # by itself Ray would join whatever cluster it finds on the machine
-        ray.init(address="local", include_dashboard=False, **quiet)
+    if "RAY_ADDRESS" not in os.environ:  # by itself Ray would join whatever cluster it finds on the machine
+        raise Unavailable("a run needs a platform's Ray; submit it with: aimass train")
+    ray.init(log_to_driver=False, logging_level="warning")
     try:
         yield
     finally:

@@ -81,6 +81,7 @@ def _compared(report: Mapping[str, Any]) -> Figure:
             axes.plot([test["low"], test["high"]], [place, place], color=colour, lw=4 if heavy else 2.4, alpha=0.35)
             axes.plot(test["value"], place, "o", color=colour, ms=9 if heavy else 7, mec="white", mew=1)
             axes.plot(row["out_of_fold"][metric.name]["value"], place, "o", mfc="none", mec=colour, ms=7, mew=1.3)
+        axes.margins(x=0.08)
         better = "higher is better" if metric.higher_is_better else "lower is better"
         axes.set_title(TITLES[metric.name])
         axes.set_xlabel(f"{better}   ● test, 95 % interval   ○ out of fold")
@@ -137,6 +138,7 @@ def _selection(report: Mapping[str, Any]) -> Figure:
     )
     axes.plot(rounds, history, "o-", color=ACCENT, lw=1.6, ms=4.5, mec="white", mew=0.6)
     axes.plot(kept + 1, history[kept], "o", mfc="none", mec=ACCENT, ms=12, mew=1.6)
+    axes.margins(y=0.15)  # room for the words at the line
     axes.set_title(f"Selection: {TITLES[metric.name].lower()} out of fold")
     axes.set_xlabel("round   ◯ kept")
     _whole_numbers(axes)

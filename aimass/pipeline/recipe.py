@@ -11,6 +11,7 @@ from aimass.core.errors import AimassError, Invalid
 from aimass.core.ids import check_name
 from aimass.data.sources import CSV, SOURCES
 from aimass.features.transforms import TRANSFORMS
+from aimass.features.transforms.base import Transform
 from aimass.training.evaluation import METRICS
 from aimass.training.fitting import make_trainer
 from aimass.training.plan import Candidate, Plan, Sampling
@@ -55,6 +56,8 @@ class DataSpec(_Part):
             raise ValueError(f"unknown source {self.source!r}; known: {', '.join(SOURCES)}")
         if (self.source == CSV) != (self.path is not None) or (self.source == CSV) != (self.label is not None):
             raise ValueError("source csv needs path and label; a bundled source takes neither")
+        if self.path is not None and self.path.suffix.lower() != ".csv":  # a run tells what is in the file's first line
+            raise ValueError(f"path {str(self.path)!r} must end in .csv")
         return self
 
 
@@ -138,7 +141,7 @@ def load_recipe(document: Document) -> Recipe:
     _check_names(document, recipe)
     for name, key in recipe.transforms.items():
         try:
-            plugins.load(TRANSFORMS, key)
+            plugins.load_class(TRANSFORMS, key, Transform)  # type: ignore[type-abstract]
         except AimassError as error:
             raise document.error(str(error), "transforms", name) from error
         if all(spec.transform != name for spec in recipe.candidates.values()):

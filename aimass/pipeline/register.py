@@ -106,7 +106,7 @@ class _Clerk:
             data_hash=self.shop.test_digest,
             lineage=self._lineage(tuple(self.refs[name] for name in dict.fromkeys([*steps, *names]))),
             profile=outcome.ensemble_profile,
-            description=f"{len(names)} members of recipe {recipe.recipe}, weighted; {_classes(dataset.classes)}",
+            description=f"weighted vote of {', '.join(names)}, by recipe {recipe.recipe}; {_classes(dataset.classes)}",
             graph=graph,
         )
 

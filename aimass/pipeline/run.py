@@ -187,7 +187,7 @@ def _contestants(
             "selected ensemble",
             combine_selected([trial.predictions for trial in trials], selection.weights),
             combine_selected([test[trials[index].number] for index in chosen], weights),
-            f"{len(chosen)} members",
+            f"{len(chosen)} member{'s' if len(chosen) > 1 else ''}",
         )
     )
     return rows

@@ -98,7 +98,7 @@ def _resident_bytes() -> int:
 
 def _main(folder: str, runtime: str) -> None:
     signature = Signature.from_json(json.load(sys.stdin))
-    kind: type[Runtime] = plugins.load(RUNTIMES, runtime, field="runtime")
+    kind = plugins.load_class(RUNTIMES, runtime, Runtime, field="runtime")  # type: ignore[type-abstract]
     before = _resident_bytes()
     loaded = kind.load(Path(folder), signature)
     measured = profile_callable(loaded.predict, signature, 0)

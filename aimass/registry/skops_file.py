@@ -48,7 +48,7 @@ def convert_skops(path: Path, rows: Array | None = None) -> Converted:
     with tempfile.TemporaryDirectory() as folder:
         checked = Path(folder) / "rows.npy"
         if rows is not None:
-            np.save(checked, np.asarray(rows, dtype=np.float32))
+            np.save(checked, np.asarray(rows, dtype=np.float64))
         out = Path(folder) / "model.onnx"
         told = json.loads(run_child("aimass.registry.skops_file", str(path), str(checked), str(out)))
         return Converted(out.read_bytes(), **told)

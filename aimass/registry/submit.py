@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
 from aimass.core.batch import Array
 from aimass.core.clock import Clock
 from aimass.core.errors import Invalid
 from aimass.core.ids import AccountId, Digest, check_name
 from aimass.database.engine import Database
 from aimass.registry.manifest import Lineage, Manifest
+from aimass.registry.onnx_file import inspect_onnx
 from aimass.registry.profiler import profile
 from aimass.registry.skops_file import convert_skops
 from aimass.registry.versions import Version, register
-from aimass.runtimes.onnx import MODEL_FILE, open_session
-from aimass.runtimes.onnx_signature import read_signature
+from aimass.runtimes.onnx import MODEL_FILE
 from aimass.storage.base import ArtifactStore
 
 SUFFIXES = (".onnx", ".skops")
@@ -26,7 +24,7 @@ SUFFIXES = (".onnx", ".skops")
 
 @dataclass(frozen=True)
 class Submission:
-    """A file to become the next version of ``name``; ``rows``: held-out ones to prove a conversion on."""
+    """A file to become the next version of ``name``; ``rows``: held-out FP64 ones to prove a conversion on."""
 
     name: str
     path: Path
@@ -39,7 +37,10 @@ def submit_file(
 ) -> Version:
     """Check, convert, profile, then register in one short transaction; nothing is kept of a file that is refused."""
     check_name(submission.name, "model", "name")
-    prepared = prepare(submission)
+    try:
+        prepared = prepare(submission)
+    except Invalid as error:
+        raise Invalid(str(error), error.field or "file") from error
     with database.session() as session:
         store.put(prepared.model)
         return register(session, store, submission.name, prepared.manifest, account, clock)
@@ -58,9 +59,9 @@ def prepare(submission: Submission) -> Prepared:
     path = submission.path
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise Invalid(f"{path.name}: only {' and '.join(SUFFIXES)} files can be added", field="file")
+        raise Invalid(f"{path.name}: only {' and '.join(SUFFIXES)} files can be added")
     if not path.is_file():
-        raise Invalid(f"{path} does not exist", field="file")
+        raise Invalid(f"{path} does not exist")
     kind, metrics, packages = "model", dict[str, float](), ["onnx"]
     if suffix == ".skops":
         converted = convert_skops(path, submission.rows)
@@ -68,32 +69,19 @@ def prepare(submission: Submission) -> Prepared:
         metrics = {"conversion_max_difference": converted.max_difference, "conversion_rows": float(converted.rows)}
         packages += ["scikit-learn", "skl2onnx", "skops"]
     else:
+        if submission.rows is not None:
+            raise Invalid(f"{path.name} is taken as it is; rows to check on are for conversions of .skops", "check")
         model = path.read_bytes()
-        check_onnx(model, path.name)
     return Prepared(model, _manifest(submission, model, kind, metrics, packages))
-
-
-def check_onnx(model: bytes, name: str) -> None:
-    """``Invalid`` unless the bytes are one valid ONNX model that keeps all its weights inside."""
-    import onnx
-
-    try:
-        proto = onnx.load_model_from_string(model)
-        onnx.checker.check_model(proto)
-    except (onnx.checker.ValidationError, DecodeError) as error:
-        raise Invalid(f"{name} is not a valid ONNX model: {error}", field="file") from error
-    if any(tensor.external_data for tensor in proto.graph.initializer):
-        raise Invalid(
-            f"{name} keeps weights in other files; save it in one (save_as_external_data=False)", field="file"
-        )
 
 
 def _manifest(
     submission: Submission, model: bytes, kind: str, metrics: dict[str, float], packages: list[str]
 ) -> Manifest:
-    signature = read_signature(open_session(model))
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / MODEL_FILE).write_bytes(model)
+        file = Path(folder) / MODEL_FILE
+        file.write_bytes(model)
+        signature = inspect_onnx(file, submission.path.name)
         measured = profile(Path(folder), "onnx", signature)
     return Manifest(
         kind=kind,

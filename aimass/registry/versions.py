@@ -48,7 +48,7 @@ def register(
     elif model.account != account:
         raise Conflict(f"model {name} belongs to another account; choose another name")
     elif model.kind != manifest.kind:
-        raise Conflict(f"{name} is a {model.kind}, not a {manifest.kind}; choose another name")
+        raise Conflict(f"{name} has the kind {model.kind}, this is of kind {manifest.kind}; choose another name")
     last = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model == name))
     number = (last or 0) + 1
     now = clock.now()

@@ -4,12 +4,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self, final
 
-import numpy as np
-
 from aimass.core.batch import Batch
 from aimass.core.errors import Invalid, NotFound
 from aimass.core.signature import Signature
-from aimass.runtimes.samples import random_rows
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -38,11 +35,6 @@ class Runtime(ABC):
     def predict(self, batch: Batch) -> Batch:
         """Every output of the signature for a batch that fits its inputs; nothing is checked again here."""
         return self._predict(batch)
-
-    @final
-    def warm(self, rows: int = 1) -> None:
-        """Answer made-up rows once, so that the first caller does not pay for lazy allocations."""
-        self._predict(random_rows(self.signature.inputs, rows, np.random.default_rng(0)))
 
     @final
     def close(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
 from aimass.runtimes.onnx import open_session
-from aimass.runtimes.thresholds import round_down, threshold_rows
+from aimass.runtimes.thresholds import round_down, split_steps, threshold_rows
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}  # every graph states just these, so that graphs can be merged
 TOLERANCE = 1e-4
@@ -36,7 +36,7 @@ def to_onnx(estimator: Any, input_name: str, n_features: int, outputs: Sequence[
     name = type(estimator).__name__
     is_classifier = hasattr(estimator, "classes_")
     if is_classifier and not hasattr(estimator, "predict_proba"):
-        raise Invalid(f"{name} gives no probabilities; fit it with probability=True, or calibrate it")
+        raise Invalid(f"{name} gives no probabilities; put a CalibratedClassifierCV around it, behind any other steps")
     if len(outputs) != (2 if is_classifier else 1):
         raise Invalid(
             f"{name} has {2 if is_classifier else 1} output(s), {len(outputs)} were named: {', '.join(outputs)}"
@@ -49,25 +49,36 @@ def to_onnx(estimator: Any, input_name: str, n_features: int, outputs: Sequence[
 def check_conversion(
     estimator: Any, model: bytes, rows: Array, tolerance: float = TOLERANCE, *, seed: int = 0
 ) -> Agreement:
-    """Compare both on ``rows`` (held out from training, as FP32) and on rows that hit the thresholds of its trees.
+    """Compare both on ``rows`` (held out from training) and on rows that hit the thresholds of its trees.
 
+    The estimator answers the rows in the precision that they come in, the graph in FP32, as it does when it serves.
     ``Invalid``, with the figures, when probabilities (or values, relative to their range) differ by more than
     ``tolerance``, or labels differ where the two best classes are further apart than that.
     """
-    held_out = np.ascontiguousarray(rows, dtype=np.float32)
-    hitting = threshold_rows(estimator, held_out, np.random.default_rng(seed))
-    everything = np.concatenate([held_out, hitting])
+    hitting = threshold_rows(estimator, rows.astype(np.float32), np.random.default_rng(seed))
+    everything = np.concatenate([rows, hitting])
     session = open_session(model)
-    answers = session.run(None, {session.get_inputs()[0].name: everything})
+    answers = session.run(None, {session.get_inputs()[0].name: everything.astype(np.float32)})
     agreement = _compare(estimator, everything, answers, tolerance)
     if agreement.rows_beyond or agreement.label_mismatches:
         raise Invalid(
             f"{type(estimator).__name__}: the ONNX conversion disagrees with scikit-learn on {agreement.rows_beyond} "
             f"of {agreement.rows} rows ({len(hitting)} of them made to hit thresholds of its trees): worst difference "
             f"{agreement.max_difference:.3g}, tolerance {tolerance:.3g}, {agreement.label_mismatches} labels differ; "
-            + ("train the trees on raw features, without a step before them" if len(hitting) else "export it yourself")
+            + _advice(rows, len(hitting) > 0)
         )
     return agreement
+
+
+def _advice(rows: Array, has_trees: bool) -> str:
+    if has_trees:
+        return "train the trees on raw features, without a step before them"
+    rounded = rows.astype(np.float32)
+    if np.abs(rows - rounded).max(initial=0) > 0 and len(np.unique(rounded)) < len(np.unique(rows)):
+        return (
+            "FP32 cannot tell some of these values apart: centre or scale them before the model, or export it yourself"
+        )
+    return "export it yourself"
 
 
 def _convert(estimator: Any, name: str, input_name: str, n_features: int, is_classifier: bool) -> Any:
@@ -75,13 +86,15 @@ def _convert(estimator: Any, name: str, input_name: str, n_features: int, is_cla
     from skl2onnx.common.data_types import FloatTensorType
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
+    rounded = round_down(estimator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # skl2onnx reads what scikit-learn and protobuf call deprecated
             return convert(
-                round_down(estimator),
+                rounded,
                 initial_types=[(input_name, FloatTensorType([None, n_features]))],
-                options={"zipmap": False} if is_classifier else None,
+                # For the last step alone: members that give no probabilities do not know the option.
+                options={id(split_steps(rounded)[1]): {"zipmap": False}} if is_classifier else None,
                 target_opset=OPSETS,
             )
     except (
@@ -91,6 +104,7 @@ def _convert(estimator: Any, name: str, input_name: str, n_features: int, is_cla
         RuntimeError,
         ValueError,
         TypeError,
+        NameError,
     ) as error:
         reason = str(error).strip().splitlines()[0]
         raise Invalid(

@@ -64,6 +64,8 @@ def open_session(model: Path | bytes, device: str = "cpu") -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
+    # Else bytes that pass for ONNX and carry ORT's own mark are read as its own format, which nobody has checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     providers = [PROVIDER, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     source = str(model) if isinstance(model, Path) else model
     name = model if isinstance(model, Path) else "the model"

@@ -9,14 +9,15 @@ from aimass.runtimes.thresholds import list_thresholds, split_steps
 
 
 def plausible_rows(estimator: Any, n_features: int, rows: int, generator: np.random.Generator) -> Array:
-    """FP32 rows, normal around a first scaler's mean, or across the tree thresholds of each feature, or around 0."""
+    """FP64 rows, normal around a first scaler's mean, or across the tree thresholds of each feature, or around 0."""
     before, last = split_steps(estimator)
     first = before[0] if before else last
     centre, spread = _of_scaler(first, n_features)
     if not before:
         for feature, (low, high) in _ranges(last).items():
             centre[feature], spread[feature] = (low + high) / 2, max((high - low) / 2, 1e-3)
-    return (centre + spread * generator.standard_normal((rows, n_features))).astype(np.float32)
+    made: Array = centre + spread * generator.standard_normal((rows, n_features))
+    return made
 
 
 def _of_scaler(step: Any, n_features: int) -> tuple[Array, Array]:

@@ -15,8 +15,7 @@ from aimass.graph.graph import LABEL
 
 def make_combiner(name: str, weights: tuple[float, ...] | None, field: str = "combine") -> Combiner:
     """The combiner of that name; an unknown name or weights that it refuses are ``Invalid``."""
-    combiner: Combiner = plugins.load(COMBINERS, name, field)(weights)
-    return combiner
+    return plugins.load_class(COMBINERS, name, Combiner, field)(weights)  # type: ignore[type-abstract]
 
 
 class Combine:

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aimass.core.errors import Invalid
 from aimass.core.ids import Digest
 from aimass.core.policies import NO_POLICY, ONE_REPLICA, NodePolicy, NodeScale
 from aimass.core.signature import Signature, TensorSpec
-from aimass.graph.graph import Graph, Port, Source
+from aimass.graph.graph import Port, Source
 
 Read = Callable[[Digest], bytes]
 Store = Callable[[bytes], Digest]
@@ -175,17 +174,3 @@ class Layout:
                 for name, item in data.get("apps", {}).items()
             },
         )
-
-
-def compile_layout(graph: Graph, plan: str, read: Read, store: Store) -> Layout:
-    """The graph under ``plan``; ``merged`` reads the models and stores the one compiled from them.
-
-    A graph that the plan cannot carry is ``Invalid`` with the reason.
-    """
-    from aimass.serving.plans import fused, merged
-
-    if plan == "merged":
-        return merged.merged_layout(graph, store(merged.compile_merged(graph, read)))
-    if plan == "fused":
-        return fused.compile_fused(graph)
-    raise Invalid(f"unknown plan {plan!r}; known: merged, fused", field="placement")

@@ -1,5 +1,6 @@
 """From a layout to a loaded plan: runtimes loaded, steps made ready, the cost of a call measured."""
 
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,7 +34,10 @@ class _Closable(Protocol):
 
 class LoadedPlan:
     """A revision in memory. A plain one (no node elsewhere, no policy) is called by ``run``, from several threads at
-    once, and checks nothing: the door has. Every other one is called by its ``flow``, once it is connected."""
+    once, and checks nothing: the door has. Every other one is called by its ``flow``, once it is connected.
+
+    The runtimes are let go when nobody holds the plan any more: a call that still does keeps them, and counts nothing.
+    """
 
     def __init__(self, layout: Layout, calls: Mapping[str, Predict], owned: list[_Closable]) -> None:
         self.plan = layout.plan
@@ -42,7 +46,7 @@ class LoadedPlan:
         self.flow: Flow | None = None
         self.is_plain = all(node.policy == NO_POLICY and not node.remote for node in layout.nodes_all())
         self._layout = layout
-        self._owned = owned
+        weakref.finalize(self, _close, owned).atexit = False
         self._assembly = Assembly(layout, calls, self.counts)
         self._names = self._assembly.inputs
         self._frame = self._assembly.frame
@@ -81,12 +85,6 @@ class LoadedPlan:
     def warm_us(self, rows: int) -> float:
         """Predicted time of a call with so many rows, from the calls measured at load; of what runs here."""
         return self._cost.us(rows)
-
-    def close(self) -> None:
-        """Let the runtimes go. No call may be running."""
-        for runtime in self._owned:
-            runtime.close()
-        self._owned = []
 
 
 def load(layout: Layout, checkout: Checkout, device: str = "auto") -> LoadedPlan:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, final
 
 from aimass.core.ids import Digest
-from aimass.storage.failures import check_hash, read_file, said_plainly
+from aimass.storage.failures import check_hash, said_plainly
 
 
 class ArtifactStore(ABC):
@@ -23,11 +23,6 @@ class ArtifactStore(ABC):
             if not self._has(digest) or self._hash(digest) != digest:
                 self._put(digest, data)
         return digest
-
-    @final
-    def put_file(self, path: Path) -> Digest:
-        """Keep the bytes of a file."""
-        return self.put(read_file(path))
 
     @final
     def get(self, digest: Digest) -> bytes:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from aimass.core.errors import Invalid, NotFound, Unavailable
 from aimass.core.ids import Digest
@@ -30,11 +29,3 @@ def check_hash(digest: Digest, found: str) -> None:
             f"artifact {digest} is corrupted: its bytes hash to {found}; restore it from a backup or register its "
             "version again"
         )
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a file that somebody named; ``Invalid`` when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Invalid(f"cannot read {path}: {error.strerror}") from error

@@ -37,7 +37,7 @@ class InProcessReplica:
         self.state, self.failed = state, {}
         wanted = {(service.name, item.number): item for service in state.services for item in service.revisions}
         for name in [name for name in self.plans if name not in wanted]:
-            self.plans.pop(name).close()
+            del self.plans[name]
         for name, item in wanted.items():
             if name not in self.plans:
                 try:

@@ -1,9 +1,10 @@
 """A gateway without Ray: a small real model behind the real app, and doors to it on free ports."""
 
 import hashlib
+import resource
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -98,16 +99,12 @@ class StubPlan:
     signature: Signature = SIGNATURE
     inline_rows: int = 0
     plan: str = "fused"
-    closed: bool = False
 
     def run(self, batch: Batch, trace: Any = None) -> Batch:
         return self.call(batch)
 
     def warm_us(self, rows: int) -> float:
         return 1000.0
-
-    def close(self) -> None:
-        self.closed = True
 
     @property
     def loaded(self) -> LoadedPlan:
@@ -152,7 +149,15 @@ class Gateway:
 
     def events(self) -> list[bytes]:
         """The journal's lines."""
-        return (self.folder / "journal" / f"{self.journal.name}.jsonl").read_bytes().splitlines()
+        return self._journal_file.read_bytes().splitlines()
+
+    def journal_bytes(self) -> int:
+        """The size of the journal's newest file."""
+        return self._journal_file.stat().st_size
+
+    @property
+    def _journal_file(self) -> Path:
+        return self.folder / "journal" / f"{self.journal.name}.jsonl"
 
 
 @asynccontextmanager
@@ -181,6 +186,17 @@ async def connect(app: GatewayApp, way: str = "memory") -> AsyncIterator[httpx.A
         address = f"http://127.0.0.1:{door.port}"
         async with httpx.AsyncClient(base_url=address, headers=plain, trust_env=False) as client:
             yield client
+
+
+@contextmanager
+def full_after(size_bytes: int) -> Iterator[None]:
+    """No file of this process can grow beyond this size: a real write stops there, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:

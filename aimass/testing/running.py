@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aimass.client.control import Control
 from aimass.control.platform.ports import is_free
+from aimass.control.platform.ray_head import environment_to_join
 from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile, read_platform_file
 
@@ -46,14 +47,7 @@ class RunningPlatform:
     @property
     def ray_environment(self) -> dict[str, str]:
         """For a program that is to join its Ray, or to submit jobs to it."""
-        return {
-            **self.environment,
-            "RAY_ADDRESS": self.file.ray_address,
-            "RAY_API_SERVER_ADDRESS": f"http://{self.file.ray_dashboard}",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(Home(self.home).ray_token_file),
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray takes loopback for this machine's other address
-        }
+        return {**self.environment, **environment_to_join(self.file, Home(self.home))}
 
     def control(self) -> Control:
         """Its control API, with the owner's key."""

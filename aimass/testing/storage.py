@@ -39,12 +39,6 @@ class StoreConformance(ABC):
         store.fetch(digest, tmp_path / "fetched")
         assert (tmp_path / "fetched").read_bytes() == data
 
-    def test_a_file_is_its_bytes(self, store: ArtifactStore, tmp_path: Path) -> None:
-        (tmp_path / "file").write_bytes(b"abc")
-        assert store.put_file(tmp_path / "file") == store.put(b"abc")
-        with pytest.raises(Invalid, match="absent"):
-            store.put_file(tmp_path / "absent")
-
     def test_putting_twice_is_putting_once(self, store: ArtifactStore) -> None:
         assert store.put(b"a") == store.put(b"a")
         assert list(store.digests()) == [hashlib.sha256(b"a").hexdigest()]

@@ -28,14 +28,12 @@ class Configuration:
 
 def make_trainer(key: str, field: str = "trainer") -> Trainer:
     """The trainer of that key, or of an outside ``module:attribute``."""
-    trainer: Trainer = plugins.load(TRAINERS, key, field)()
-    return trainer
+    return plugins.load_class(TRAINERS, key, Trainer, field)()  # type: ignore[type-abstract]
 
 
 def fit_transform(key: str, rows: Array, field: str = "transform") -> Transform:
     """The transform of that key, fitted on the rows."""
-    transform: Transform = plugins.load(TRANSFORMS, key, field)()
-    return transform.fit(rows)
+    return plugins.load_class(TRANSFORMS, key, Transform, field)().fit(rows)  # type: ignore[type-abstract]
 
 
 def fit(configuration: Configuration, rows: Array, labels: Array) -> Any:

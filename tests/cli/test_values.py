@@ -5,14 +5,16 @@ import pytest
 
 from aimass.cli import terminal
 from aimass.cli.keys import read_duration
+from aimass.cli.logs import line_of
 from aimass.cli.models import read_version
-from aimass.cli.predict import as_plain, describe, read_rows
+from aimass.cli.predict import as_plain, describe, read_rows, show
 from aimass.client.prediction import Prediction
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
 from aimass.core.signature import Datatype, TensorSpec
 
 X = TensorSpec("x", Datatype.FP32, (-1, 2))
+N = TensorSpec("n", Datatype.INT64, (-1, 1))
 T = TensorSpec("t", Datatype.BYTES, (-1,))
 
 
@@ -29,14 +31,16 @@ def test_texts_are_rows_too() -> None:
     "text, says",
     [
         ("[[1, 2", "not JSON"),
-        ("[[1, 2], [3]]", "rows of 'x' are not FP32"),
+        ("[[1, 2], [3]]", "rows of 'x' are not FP32: they differ in length$"),
+        ("[[1, 1e40]]", "rows of 'x' are not FP32: a number is too large$"),
+        ('{"n": [[1' + "0" * 30 + "]]}", "rows of 'n' are not INT64: a number is too large$"),
         ('[["a", "b"]]', "rows of 'x' are not FP32"),
         ('{"inputs": []}', "give the rows alone"),
     ],
 )
 def test_wrong_rows_are_named(text: str, says: str) -> None:
     with pytest.raises(Invalid, match=says):
-        read_rows(text, (X,))
+        read_rows(text, (X, N) if '"n"' in text else (X,))
 
 
 def test_rows_of_several_inputs_need_names() -> None:
@@ -80,3 +84,24 @@ def test_a_picture_without_colours_is_drawn_in_shades() -> None:
 
 def test_a_flat_picture_is_drawn_too() -> None:
     assert terminal.picture_lines(np.ones((1, 2), np.float32)) == ["    "]
+
+
+def test_answers_of_any_type_and_shape_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    given = answer(
+        words=np.array([["a", "b"]], dtype=object), grid=np.ones((1, 2, 2), np.float32), ids=np.array([[3, 4]])
+    )
+    show(given)
+    printed = capsys.readouterr().out
+    assert "a b" in printed
+    assert "1.000 1.000 1.000 1.000" in printed
+    assert describe(given)[:3] == ["words: a b", "grid: 1.000 1.000 1.000 1.000", "ids: 3 4"]
+
+
+def test_no_time_is_too_far_to_be_shown() -> None:
+    assert terminal.when(0.0) == ""
+    assert terminal.when(8.6e18) == terminal.when(float("inf")) == "beyond the calendar"
+
+
+def test_one_is_not_plural() -> None:
+    assert "  1 row  " in line_of({"rows": 1})
+    assert "  2,000 rows  " in line_of({"rows": 2000})

@@ -39,6 +39,9 @@ class Doubling(BaseHTTPRequestHandler):
         if self.headers["authorization"] != "Bearer good":
             self._json(401, {"error": "no key", "kind": "unauthenticated"})
             return
+        if self.headers["accept-encoding"] != "identity":
+            self._json(400, {"error": "packing costs more than it saves here", "kind": "invalid"})
+            return
         length = int(self.headers[LENGTH])
         item = json.loads(body[:length])["inputs"][0]
         if item["shape"][1] != 2:
@@ -116,5 +119,5 @@ def test_control_speaks_json_and_lines(url: str) -> None:
     with Control(url, "good") as control:
         assert control.services(usage=True) == [{"service": "double"}]
         assert [event["status"] for event in control.logs("double", lines=2)] == [200, 404]
-        with pytest.raises(NotFound, match="nothing at /api/v1/models/x"):
+        with pytest.raises(NotFound, match="is no control API"):
             control.model("x")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aimass.client.connection import find_calls, find_connection
-from aimass.core.errors import Unavailable
+from aimass.core.errors import Invalid, Unavailable
 from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile, read_platform_file
 
@@ -29,7 +29,7 @@ def running(home: Home) -> Home:
 def test_the_home_tells_both(running: Home) -> None:
     found = find_connection()
     assert (found.url, found.control_url, found.key) == ("http://127.0.0.1:1", "http://127.0.0.1:2", "aim_home")
-    assert found.headers == {"authorization": "Bearer aim_home"}
+    assert found.headers == {"accept-encoding": "identity", "authorization": "Bearer aim_home"}
 
 
 def test_without_a_platform_the_next_step_is_named(home: Home) -> None:
@@ -59,3 +59,12 @@ def test_the_key_of_the_home_stays_at_home(running: Home, monkeypatch: pytest.Mo
     assert find_calls("http://127.0.0.1:1/", None).key == "aim_home"
     monkeypatch.setenv("AIMASS_URL", "http://127.0.0.1:2")
     assert find_connection().key == "aim_home"
+
+
+@pytest.mark.parametrize("url", ["foo", "127.0.0.1:8002", "ftp://a", "http://", "http:/a"])
+def test_an_address_that_is_none_is_named(home: Home, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("AIMASS_URL", url)
+    with pytest.raises(Invalid, match=f"AIMASS_URL is '{url}'; write it as in http://"):
+        find_connection()
+    with pytest.raises(Invalid, match=f"url is '{url}'"):
+        find_calls(url, None)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from aimass.accounts.keys import KeyRequest
+from aimass.accounts.keys import SCOPES, KeyRequest
 from aimass.console.app import console_asgi
 from aimass.control import keys
 from aimass.testing.desk import Desk
@@ -55,7 +55,7 @@ def bearer(desk: Desk, *scopes: str) -> dict[str, str]:
 async def test_every_call_needs_a_key_of_its_scope(
     desk: Desk, http: httpx.AsyncClient, method: str, path: str, scope: str
 ) -> None:
-    wrong = ["predict", "feedback"] + (["read"] if scope != "read" else [])
+    wrong = ["predict"] + (["read"] if scope != "read" else [])
     for headers, status, kind in (
         ({}, 401, "unauthenticated"),
         ({"authorization": "Bearer aim_nonsense"}, 401, "unauthenticated"),
@@ -74,9 +74,11 @@ async def test_the_list_of_calls_above_is_complete(desk: Desk, http: httpx.Async
     described = {(method.upper(), path) for path, verbs in spec["paths"].items() for method in verbs}
     names = {"twice": "{name}", "double": "{name}", "gold": "{alias}", "run-1": "{run_id}", "key-1": "{key_id}"}
     known = set()
-    for method, path, _ in CALLS:
+    for method, path, scope in CALLS:
         parts = [names.get(part, "{number}" if part == "1" else part) for part in path.split("/")]
         known.add((method, "/api/v1" + "/".join(parts)))
+        verb = spec["paths"]["/api/v1" + "/".join(parts)][method.lower()]
+        assert scope in verb["description"].rpartition("Needs the scope ")[2].rstrip(".").split(" or ")
     assert described == known
     assert all(verb.get("summary") for verbs in spec["paths"].values() for verb in verbs.values())
 
@@ -100,3 +102,11 @@ async def test_who_did_it_is_on_record(desk: Desk, http: httpx.AsyncClient) -> N
     await http.put("/models/double/aliases/gold", headers=headers, json={"version": 1, "why": "try"})
     history = (await http.get("/models/double", headers=headers)).json()["history"]
     assert history[-1]["who"].startswith("k (key-")
+
+
+async def test_every_scope_that_a_key_may_have_opens_something(http: httpx.AsyncClient) -> None:
+    spec = (await http.get("/openapi.json")).json()
+    offered = spec["components"]["schemas"]["KeyBody"]["properties"]["scopes"]["description"]
+    assert offered == f"Of {', '.join(SCOPES)}."
+    calls = {"predict"}  # the other door's
+    assert set(SCOPES) == calls | {scope for _, _, scope in CALLS}

@@ -1,7 +1,10 @@
 """The control API as a whole: a thread from a file to a deployed service, and every kind of bad input."""
 
+import json
+import logging
 import re
 from collections.abc import AsyncIterator
+from logging import FileHandler
 from typing import Any
 
 import httpx
@@ -9,6 +12,8 @@ import pytest
 
 from aimass.console.app import console_asgi
 from aimass.core.settings import Settings
+from aimass.gateway.door import Door
+from aimass.monitoring.process_log import keep_log
 from aimass.testing.desk import Desk, service_document, times
 
 
@@ -128,6 +133,36 @@ async def test_a_failure_of_ours_is_a_500_without_its_inner_life(
     answer = await http.get("/status")
     assert (answer.status_code, answer.json()["kind"]) == (500, "bug")
     assert "secret inner life" not in answer.text
+    (logged,) = [json.loads(line) for line in (await http.get("/logs")).text.splitlines()]
+    assert (logged["request_id"], logged["status"]) == (answer.json()["request_id"], 500)
+    assert "secret inner life" in logged["error"]
+
+
+async def test_a_failure_of_ours_leaves_its_traceback_and_the_connection(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("secret inner life")
+
+    monkeypatch.setattr(desk.pusher, "overview", broken)
+    path = keep_log(desk.settings.home.logs, "console")
+    door = Door(console_asgi(desk.context), "127.0.0.1", 0)
+    await door.open()
+    headers = {"authorization": f"Bearer {desk.settings.home.key_file.read_text().strip()}"}
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{door.port}/api/v1", headers=headers) as http:
+            answer = await http.get("/status")
+            assert answer.status_code == 500
+            assert (await http.get("/models")).status_code == 200
+            assert door.connections == 1, "one connection has served both"
+    finally:
+        await door.close(0)
+        for handler in [item for item in logging.getLogger("aimass").handlers if isinstance(item, FileHandler)]:
+            logging.getLogger("aimass").removeHandler(handler)
+            handler.close()
+    written = path.read_text()
+    assert f"request {answer.json()['request_id']} failed" in written
+    assert 'raise RuntimeError("secret inner life")' in written
 
 
 async def test_logs_come_as_json_lines(desk: Desk, http: httpx.AsyncClient) -> None:
@@ -147,3 +182,25 @@ async def test_every_link_of_the_start_page_leads_somewhere(http: httpx.AsyncCli
     assert len(links) == 3
     for link in links:
         assert (await http.get(f"http://console{link}", headers={"authorization": ""})).status_code == 200
+
+
+async def test_the_page_of_the_api_needs_nothing_from_elsewhere(http: httpx.AsyncClient) -> None:
+    page = await http.get("http://console/docs", headers={"authorization": ""})
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assets = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert len(assets) == 3
+    for path in (*assets, "/api/v1/openapi.json"):
+        assert path.startswith("/") and path.strip('"') in page.text
+        answer = await http.get(f"http://console{path}", headers={"authorization": ""})
+        assert answer.status_code == 200
+        assert len(answer.content) > 500
+    assert "http://" not in page.text and "https://" not in page.text
+    assert (await http.get("http://console/docs/main.py")).status_code == 404
+
+
+async def test_the_description_says_how_calls_are_refused(http: httpx.AsyncClient) -> None:
+    spec = (await http.get("/openapi.json")).json()
+    answers = [set(verb["responses"]) for verbs in spec["paths"].values() for verb in verbs.values()]
+    assert all(statuses == {"200", "4XX", "5XX"} for statuses in answers)
+    refused = (await http.get("/services/none")).json()
+    assert set(spec["components"]["schemas"]["ErrorBody"]["properties"]) == set(refused)

@@ -14,6 +14,7 @@ from aimass.core.errors import AimassError, Conflict, DocumentError, Invalid, No
 from aimass.core.ids import Digest
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
+from aimass.gateway.state import ReplicaReport
 from aimass.testing.desk import Desk
 from aimass.testing.desk import service_document as service
 
@@ -55,6 +56,19 @@ def test_the_same_document_again_changes_nothing_and_says_so(desk: Desk) -> None
     assert counts(desk.context) == before
 
 
+def test_what_a_replica_cannot_load_any_more_is_shown_and_deploying_it_again_mends_it(desk: Desk) -> None:
+    done = verbs.deploy(desk.context, service("double@1", placement="merged"))
+    replica = desk.pusher.replicas[0]
+    del replica.plans["twice", 1]
+    replica.failed["twice/1"] = "artifact is corrupted"
+    (shown,) = services.list_services(desk.context)
+    assert (shown["ready"], shown["failed"]) == (1, ["artifact is corrupted"])
+    again = verbs.deploy(desk.context, service("double@1", placement="merged"))
+    assert (done.revision, again.revision, again.changed) == (1, 2, True)
+    assert desk.answer("twice") == (2, 2.0)
+    assert services.list_services(desk.context)[0]["failed"] == []
+
+
 def test_a_moved_alias_makes_another_revision_and_rollback_returns(desk: Desk) -> None:
     verbs.deploy(desk.context, service("double@champion"))
     desk.register("double", 4.0)
@@ -66,6 +80,34 @@ def test_a_moved_alias_makes_another_revision_and_rollback_returns(desk: Desk) -
     assert (back.revision, desk.answer("twice")) == (1, (1, 2.0))
     with pytest.raises(Conflict, match="no revision before 1"):
         verbs.rollback(desk.context, "twice")
+
+
+def test_rollback_goes_to_what_was_live_before_and_further_back_each_time(desk: Desk) -> None:
+    refs = ["double@1", *(desk.register("double", factor) for factor in (3.0, 4.0))]
+    verbs.deploy(desk.context, service(refs[0]))
+    verbs.deploy(desk.context, service(refs[1]))
+    verbs.rollback(desk.context, "twice")
+    verbs.deploy(desk.context, service(refs[2]))
+    assert services.show(desk.context, "twice")["previous"] == 1
+    assert sorted(desk.pusher.replicas[0].plans) == [("twice", 1), ("twice", 3)]
+    assert (verbs.rollback(desk.context, "twice").revision, desk.answer("twice")) == (1, (1, 2.0))
+    with pytest.raises(Conflict, match="no revision before 1"):
+        verbs.rollback(desk.context, "twice")
+
+
+def test_a_rollback_that_fails_to_load_changes_nothing_and_may_be_tried_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for ref in ("double@1", desk.register("double", 3.0)):
+        verbs.deploy(desk.context, service(ref))
+    replica = desk.pusher.replicas[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(replica, "report", lambda: ReplicaReport("a", 1, "n", 0, failed={"twice/1": "no disk"}))
+        with pytest.raises(Invalid, match="revision 1 cannot be loaded: no disk; revision 2 goes on"):
+            verbs.rollback(desk.context, "twice")
+    assert desk.answer("twice") == (2, 3.0)
+    assert services.show(desk.context, "twice")["previous"] == 1
+    assert verbs.rollback(desk.context, "twice").revision == 1
 
 
 def test_only_traffic_and_the_one_before_stay_loaded(desk: Desk) -> None:

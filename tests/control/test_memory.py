@@ -121,7 +121,7 @@ def test_sums_never_fall_whoever_dies_and_are_right(steps: list[tuple[str, int, 
 def test_a_counters_file_that_is_not_ours_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "counters.json"
     assert counters.restore(path) == {}
-    for text in ("", "[]", '{"format": 2, "replicas": {}}', '{"format": 1, "replicas": {"a": {}}}'):
+    for text in ("", "[]", '{"format": 1, "replicas": {}}', '{"format": 2, "replicas": {"a": {}}}'):
         path.write_text(text)
         assert counters.restore(path) == {}
     assert counters.save(path, {"a": counted(3)})
@@ -135,6 +135,6 @@ def test_measured_figures_follow_the_counts() -> None:
     metrics.refuse("twice", 1, 503, "unavailable")
     metrics.refuse("twice", 1, 400, "invalid")
     found = measure(metrics.snapshot())["twice"]
-    assert (found.calls, found.p95_ms) == (102, 0.5)
+    assert (found.calls, found.refused, found.p95_ms) == (100, 2, 0.5)
     assert found.error_rate == pytest.approx(1 / 102)
     assert measure(Snapshot()) == {}

@@ -23,15 +23,18 @@ def test_a_file_becomes_a_version_that_can_be_deployed(desk: Desk) -> None:
     assert [item["name"] for item in models.list_models(desk.context)] == ["double", "triple"]
 
 
-@pytest.mark.parametrize(("name", "data"), [("r.json", b"[[1, 2], [3, 4]]"), ("r.csv", b"1,2\n3,4\n")])
+@pytest.mark.parametrize(
+    ("name", "data"), [("r.json", b"[[1, 2], [10000000.1, 4]]"), ("r.csv", b"1,2\n10000000.1,4\n")]
+)
 def test_rows_to_check_on_are_tables_of_numbers(name: str, data: bytes) -> None:
-    assert models.read_rows(Upload(name, data)).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert models.read_rows(Upload(name, data)).tolist() == [[1.0, 2.0], [10000000.1, 4.0]]
 
 
 @pytest.mark.parametrize(
     ("name", "data"),
     [
         *(("r.json", data) for data in (b"", b"{}", b"[1, 2]", b"[[1], [2, 3]]", b'[["a"]]', b"[]")),
+        *(("r.json", data) for data in (b"[" * 100_000, b"[[1" + b"0" * 400 + b"]]")),
         *(("r.csv", data) for data in (b"", b"a,b\n", b"\xff\xfe")),
         ("r.npy", b"\x93NUMPY"),
         ("r.pickle", b""),

@@ -1,6 +1,8 @@
 """The reconciler on a running platform: changes reach the door, nothing restarts, it comes back by itself."""
 
+import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +125,30 @@ def test_calls_go_on_while_the_reconciler_is_dead_and_it_comes_back(
     assert _answered(platform) >= counted
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
+def test_a_revocation_does_not_wait_for_a_reconciler_that_is_away(
+    platform: RunningPlatform, control: Control, tmp_path: Path, number: signal.Signals
+) -> None:
+    control.deploy(service_document(add(control, tmp_path, 2.0), "urgent"))
+    made = control.create_key("brief", ["predict"])
+    (pid,) = in_time(lambda: _one(processes(platform, "ray::Reconciler")))
+    with Client(platform.url, made["secret"]) as client:
+        client.predict("urgent", np.ones((1, 2), np.float32))
+        os.kill(pid, number)
+        began = time.monotonic()
+        try:
+            done = control.revoke_key(made["id"])
+            with pytest.raises(Unauthenticated):
+                client.predict("urgent", np.ones((1, 2), np.float32))
+            took = time.monotonic() - began
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    assert done["replicas"] == 1, "the replica had it when the call returned"
+    assert took < 5, "promised are 2 s; the rest is for a busy machine"
+    in_time(lambda: control.undeploy("urgent"))
+
+
 def test_a_run_whose_job_is_killed_is_marked_as_failed(platform: RunningPlatform, control: Control) -> None:
     run_id = control.train(
         "recipe: long\ndata: {source: iris}\ncandidates: {a: {trainer: logistic_regression, space: {C: 1.0}}}\n"
@@ -143,6 +169,11 @@ def test_a_run_whose_job_is_killed_is_marked_as_failed(platform: RunningPlatform
     in_time(is_failed)
     assert "died" in control.runs()[0]["error"]
     assert list(control.run_logs(run_id, follow=True))
+
+
+def _one(found: list[int]) -> list[int]:
+    assert len(found) == 1
+    return found
 
 
 def _answered(platform: RunningPlatform) -> float:

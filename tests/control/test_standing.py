@@ -1,44 +1,65 @@
 """Which revisions are kept and which is before, against a plain model of deploys, failures, rollbacks, undeploys."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimass.control.revisions.standing import Standing
+from aimass.control.revisions.standing import stand
 
 STEPS = st.lists(st.sampled_from(["deploy", "fail", "rollback", "undeploy"]), max_size=25)
 
 
 @given(STEPS)
 def test_kept_and_before_follow_the_history(steps: list[str]) -> None:
-    newest, main = 0, None
-    served: set[int] = set()
+    """The model: each revision remembers which was live last when it came; a rollback goes there."""
+    newest, last = 0, None
+    came_after: dict[int, int | None] = {}
+    moves: list[dict[int, float]] = []
     good: list[int] = []
     for step in steps:
-        standing = Standing({main: 100.0} if main else {}, frozenset(served), tuple(good), None)
+        is_live = bool(moves and moves[-1])
         if step == "deploy":
             newest += 1
             good.append(newest)
-            coming = Standing(standing.weights, standing.served, tuple(good), None)
+            coming = stand(moves, good)
             assert coming.candidate == newest
             assert newest in coming.kept
-            main = newest
-            served.add(newest)
+            came_after[newest], last = last, newest
+            moves.append({newest: 100.0})
         elif step == "fail":
             newest += 1
-        elif step == "rollback" and main is not None:
-            older = [number for number in served if number < main]
-            assert standing.before(main) == (max(older) if older else None)
-            assert set(standing.kept) == {main} | ({max(older)} if older else set())
-            main = max(older) if older else main
-        elif step == "undeploy":
-            main = None
-    final = Standing({main: 100.0} if main else {}, frozenset(served), tuple(good), None)
-    assert final.main == main
-    assert final.candidate is None
-    assert len(final.kept) <= 2
-    assert bool(final.kept) == (main is not None)
+        elif step == "rollback" and is_live and last is not None and came_after[last]:
+            last = came_after[last]
+            moves.append({last or 0: 100.0})
+        elif step == "undeploy" and is_live:
+            moves.append({})
+        now = stand(moves, good)
+        main = last if moves and moves[-1] else None
+        before = came_after[main] if main else None
+        assert (now.main, now.before, now.candidate) == (main, before, None)
+        assert set(now.kept) == {main, before} - {None}
+
+
+@pytest.mark.parametrize(
+    ("mains", "line"),
+    [
+        ([1, 2, 1, 3], (1, 3)),  # deployed, deployed, rolled back, deployed: before 3 was 1, not 2
+        ([1, 2, 3, 2, 1], (1,)),  # two rollbacks walk back, they do not swing
+        ([1, 2, 2], (1, 2)),
+        ([1, None, 2], (1, 2)),
+        ([1, 2, 3, 1], (1,)),
+        ([None, None], ()),
+    ],
+)
+def test_the_line_that_rollbacks_walk(mains: list[int | None], line: tuple[int, ...]) -> None:
+    assert stand([{main: 100.0} if main else {} for main in mains], [1, 2, 3]).line == line
+
+
+def test_what_cannot_be_loaded_is_passed_over() -> None:
+    assert stand([{1: 100.0}, {2: 100.0}, {3: 100.0}], [1, 3]).before == 1
+    assert stand([{2: 100.0}, {3: 100.0}], [3]).before is None
 
 
 def test_main_is_the_revision_with_the_most_traffic() -> None:
-    assert Standing({1: 30.0, 2: 70.0}, frozenset({1, 2}), (1, 2), None).main == 2
-    assert Standing({1: 50.0, 2: 50.0}, frozenset({1, 2}), (1, 2), None).main == 2
+    assert stand([{1: 30.0, 2: 70.0}], (1, 2)).main == 2
+    assert stand([{1: 50.0, 2: 50.0}], (1, 2)).main == 2

@@ -14,6 +14,7 @@ def test_status_says_what_runs_and_what_was_promised(desk: Desk) -> None:
     found = status.status(desk.context)
     (line,) = found["services"]
     assert (line["name"], line["calls"], line["p95_ms"], line["slo_p95_ms"]) == ("twice", 1, 2.5, 50)
+    assert (line["refused"], line["failed"]) == (0, [])
     assert [item["state"] for item in found["replicas"]] == [found["state"]] * 2
     assert found["reconciler"] == "answers"
 

@@ -1,5 +1,6 @@
 """Settings and the home folder: from the environment, absolute, checked together."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def test_the_environment_speaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     [
         ({"tls_cert": "c.pem"}, "both PEM files"),
         ({"tls_key": "k.pem"}, "both PEM files"),
+        ({"tls_cert": "c.pem", "tls_key": "k.pem", "ingress": "serve"}, "speaks no TLS"),
         ({"port": 8002}, "a port each"),
         ({"gateway_min_replicas": 3, "gateway_max_replicas": 2}, "above gateway_max_replicas"),
         ({"port": 0}, "port"),
@@ -71,3 +73,14 @@ def test_everything_lies_in_the_home(tmp_path: Path) -> None:
     places = [getattr(home, name) for name in names]
     assert all(place.parent == tmp_path for place in places)
     assert len(set(places)) == len(places)
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    cells = [line.split("|") for line in text.splitlines() if line.startswith("| `AIMASS_")]
+    defaults = {name: row[3] for row in cells for name in re.findall(r"`AIMASS_([A-Z_]+)`", row[1])}
+    assert set(defaults) == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, int | float | str) and name != "max_body_bytes":
+            written = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+            assert written in defaults[name.upper()].replace(",", " ").split()

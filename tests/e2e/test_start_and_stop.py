@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from aimass.client import Client
+from aimass.control.platform import ray_dir
 from aimass.control.platform.processes import members
 from aimass.core.errors import AimassError
+from aimass.core.home import Home
 from aimass.testing.running import RunningPlatform, clean_environment, running, start
 from tests.e2e.e2e_kit import (
     TINY_RECIPE,
@@ -24,6 +28,7 @@ from tests.e2e.e2e_kit import (
     factor_of,
     is_running,
     pids_of,
+    scaling_document,
 )
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -59,6 +64,16 @@ def test_up_again_only_says_where(own: RunningPlatform) -> None:
     assert again.returncode == 0
     assert own.url in again.stdout
     assert str(own.process.pid) in again.stdout
+    moved = up(own.home, "--port", "18999")
+    assert moved.returncode == 1
+    assert f"runs already, on {own.url}; stop it with aimass down" in moved.stderr
+
+
+def test_no_other_user_gets_to_rays_files(own: RunningPlatform) -> None:
+    """Ray opens its own folder to all; jobs' code is unpacked and run there."""
+    folder = Path(own.file.ray_dir)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert (ray_dir.temporary_of(folder) / "session_latest").exists()
 
 
 def test_the_port_of_another_platform_is_refused_by_name(own: RunningPlatform, tmp_path: Path) -> None:
@@ -130,12 +145,32 @@ def test_kill_9_of_it_all_then_up_restores(tmp_path: Path) -> None:
             assert factor_of(second, "twice") == 2.0
             assert bystander.poll() is None
             assert second.stop() == 0
-        assert "Stopped." in second.output()
+        assert "Stopped by Ctrl-C." in second.output()
         assert members(folder) == []
         assert not folder.exists()
     finally:
         bystander.kill()
         bystander.communicate()
+
+
+def test_what_cannot_be_restored_is_said_and_deploying_it_again_mends_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with running(home.path) as first:
+        deploy_scaling(first, tmp_path, "twice", 2.0)
+        with first.control() as control:
+            model = control.model("twice")["versions"][0]["files"]["model.onnx"]
+    (merged,) = {path for path in home.artifacts.rglob("*") if path.is_file()} - {
+        home.artifacts / model[:2] / model[2:]
+    }
+    merged.chmod(0o600)
+    merged.write_bytes(b"broken")
+    shutil.rmtree(home.cache)
+    with running(home.path) as second:
+        eventually(lambda: "twice revision 1 cannot be loaded: model.onnx: artifact" in second.output())
+        assert "Restored: " not in second.output()
+        with second.control() as control:
+            assert control.deploy(scaling_document("twice", "twice@1"))["revision"] == 2
+        assert factor_of(second, "twice") == 2.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
@@ -160,6 +195,36 @@ def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path, number: signal
         process.stdout.read()
         assert process.wait(60) == 130
     eventually(lambda: not any(is_running(pid) for pid in below))
+    assert not (home / "platform.json").exists()
+
+
+@pytest.mark.parametrize(
+    "moment", ["Preparing database", "Starting Ray", "Starting the reconciler", "Waiting for the control API"]
+)
+def test_down_during_the_start_leaves_nothing_and_up_says_why(tmp_path: Path, moment: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "aimass", "up"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**clean_environment(home), **other_ports()},
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith(moment):
+                break
+        below = descendants(process.pid)
+        words = [sys.executable, "-m", "aimass", "down"]
+        done = subprocess.run(words, capture_output=True, text=True, env=clean_environment(home), check=False)
+        assert done.returncode == 0, done.stderr
+        assert f"ran as pid {process.pid}" in done.stdout
+        assert "Stopped by aimass down or kill before it was up." in process.stdout.read()
+        assert process.wait(5) == 130
+    folder = ray_dir.ray_dir_of(Home(home))
+    assert [pid for pid in below if is_running(pid)] == [process.pid for process in members(folder)] == []
+    assert not folder.exists()
     assert not (home / "platform.json").exists()
 
 

@@ -193,6 +193,9 @@ def test_the_command_line_from_end_to_end(platform: RunningPlatform, digits: Any
     assert told("runs", "show", digits.run["id"])["status"] == "succeeded"
     assert digits.run["id"] in [item["id"] for item in told("runs", "list")]
     assert told("predict", "digits", "--image", str(digits.picture))["outputs"]["label"] == [7]
+    page = tmp_path / "report.html"
+    assert aimass(platform, "runs", "report", digits.run["id"], "-o", str(page)).returncode == 0
+    assert page.read_text() == (platform.home / "runs" / digits.run["id"] / "report.html").read_text()
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps(load_digits().data[:3].tolist()))
     from_file = told("predict", "digits", "--rows", str(rows))["outputs"]
@@ -223,12 +226,15 @@ def test_the_command_line_from_end_to_end(platform: RunningPlatform, digits: Any
 
 def test_a_recipe_may_be_submitted_by_rays_own_means(platform: RunningPlatform, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
-    ray = str(Path(sys.executable).parent / "ray")
-    words = [ray, "job", "submit", "--working-dir", str(tmp_path), "--", "aimass", "run", "recipe.yaml"]
-    done = subprocess.run(words, capture_output=True, text=True, env=platform.ray_environment, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    folder = Path(sys.executable).parent
+    shell = f"""eval "$({folder}/aimass env)" && {folder}/ray job submit --working-dir . -- aimass run recipe.yaml"""
+    for words in (["sh", "-c", shell], [f"{folder}/aimass", "run", "recipe.yaml"]):
+        done = subprocess.run(
+            words, capture_output=True, text=True, env=platform.environment, cwd=tmp_path, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
     with platform.control() as control:
-        assert "succeeded" in [run["status"] for run in control.runs() if run["recipe"] == "tiny"]
+        assert [run["status"] for run in control.runs() if run["recipe"] == "tiny"] == ["succeeded"] * 2
         assert "tiny-ensemble" in [model["name"] for model in control.models()]
 
 

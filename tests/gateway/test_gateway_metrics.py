@@ -116,6 +116,16 @@ def _report(replica: str, **more: Any) -> ReplicaReport:
     return ReplicaReport(replica, 1, "node", 1, **more)
 
 
+def test_lost_log_lines_are_summed_over_replicas_gone_ones_too() -> None:
+    fleet = Fleet()
+    for name, lost in (("a", 2), ("b", 5)):
+        metrics = Metrics()
+        metrics.lines_lost = lost
+        fleet.remember(name, metrics.snapshot())
+    fleet.forget("a")
+    assert _value(_parse(fleet.text(0.0)), "aimass_request_log_lines_lost_total") == 7
+
+
 def test_sums_never_fall_when_a_replica_goes() -> None:
     fleet = Fleet()
     for replica in ("a", "b"):

@@ -2,20 +2,38 @@
 
 import asyncio
 import json
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from aimass.core.batch import Batch
+from aimass.database.engine import open_database
+from aimass.database.migrate import migrate
+from aimass.database.tables import UsageEventRow
 from aimass.gateway import infer
 from aimass.gateway.protocols.http import Reply
 from aimass.gateway.state import GatewayState
+from aimass.metering.drain import drain_once
 from aimass.serving.loader import LoadedPlan
-from aimass.testing.gateway import BEARER, INFER, Gateway, StubPlan, body, key, open_door, scores, service
+from aimass.testing.gateway import (
+    BEARER,
+    INFER,
+    Gateway,
+    StubPlan,
+    body,
+    full_after,
+    key,
+    open_door,
+    scores,
+    service,
+)
 
 POISON = 666.0
 HEADERS = [(b"authorization", BEARER["authorization"].encode())]
@@ -98,6 +116,30 @@ async def test_a_journal_that_fails_answers_nobody_of_the_round(gateway: Gateway
     gateway.journal.close()
     replies = await _round(gateway, *[[[1.0, 2.0, 3.0, 4.0]]] * 3)
     assert [reply.head.status for reply in replies] == [503] * 3
+
+
+async def test_of_a_round_that_fills_the_disk_the_answered_calls_are_the_metered_ones(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    gateway.serve(_counting([]).loaded)
+    row = [[1.0, 2.0, 3.0, 4.0]]
+    replies = await _round(gateway, row)
+    line = len(gateway.events()[0]) + 1
+    counts = set()
+    for bytes_left in range(0, 3 * line, 5):
+        with full_after(gateway.journal_bytes() + bytes_left):
+            torn = await _round(gateway, row, row, row)
+        counts.add(statuses := tuple(reply.head.status for reply in torn))
+        assert statuses == tuple(sorted(statuses))
+        replies += torn + await _round(gateway, row)
+    assert counts == {(503, 503, 503), (200, 503, 503), (200, 200, 503)}
+    gateway.journal.close()
+    with closing(open_database(f"sqlite:///{tmp_path / 'aimass.db'}")) as database:
+        migrate(database)
+        drain_once(database, tmp_path / "journal")
+        with database.reading() as session:
+            metered = session.scalars(select(UsageEventRow.request_id)).all()
+    assert sorted(metered) == sorted(reply.request_id for reply in replies if reply.head.status == 200)
 
 
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=30), st.integers(1, 64))

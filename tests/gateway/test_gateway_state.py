@@ -1,12 +1,12 @@
 """Numbered states: as bytes and back, what they route, and what stays while something loads."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimass.core.clock import ManualClock
 from aimass.core.errors import Invalid
 from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics
@@ -122,7 +122,7 @@ async def test_loading_happens_beside_the_loop_and_failures_are_named() -> None:
             raise Invalid("artifact 00 is corrupted")
         return _plan()
 
-    loading = Loading(load, lambda: seen.append("changed"))
+    loading = Loading(load, lambda: seen.append("changed"), ManualClock())
     bad = RevisionState(2, "d2", layout("fused").to_json())
     good = service()
     state = GatewayState(1, (), (ServiceState("iris", "default", Limits(), {1: 100.0}, (*good.revisions, bad)),))
@@ -138,19 +138,45 @@ async def test_loading_happens_beside_the_loop_and_failures_are_named() -> None:
     assert loading.plans["iris", 1] is kept
 
 
-async def test_what_is_not_needed_is_closed_once_it_is_idle() -> None:
-    plan = StubPlan(lambda batch: batch)
-    loading = Loading(lambda _: plan.loaded, lambda: None)
+async def test_what_could_not_be_loaded_is_tried_again_less_and_less_often_and_named_until_it_is_there() -> None:
+    tried: list[float] = []
+    clock = ManualClock(0.0)
+
+    def load(_: Layout) -> LoadedPlan:
+        tried.append(clock.monotonic())
+        if clock.monotonic() < 130:
+            raise Invalid("artifact 00 is missing")
+        return _plan()
+
+    loading = Loading(load, lambda: None, clock)
+    state = GatewayState(1, (), (service(),))
+    loading.prepare(state)
+    for _ in range(250):
+        await loading.settle()
+        expected = {} if loading.plans else {"iris/1": "artifact 00 is missing"}
+        assert loading.failed == expected
+        clock.advance(1.0)
+        loading.retry(state)
+        assert loading.failed == expected
+    assert tried == [0, 1, 3, 7, 15, 31, 63, 123, 183]
+    assert set(loading.plans) == {("iris", 1)}
+
+
+async def test_nobody_tries_again_what_no_state_wants_any_more() -> None:
+    tried: list[str] = []
+    clock = ManualClock()
+
+    def load(wanted: Layout) -> LoadedPlan:
+        tried.append(wanted.plan)
+        raise Invalid("too little memory")
+
+    loading = Loading(load, lambda: None, clock)
     loading.prepare(GatewayState(1, (), (service(),)))
     await loading.settle()
-    loading.drop({("iris", 1)}, lambda _: False)
-    loading.drop(set(), lambda _: True)
-    assert not plan.closed
-    loading.drop(set(), lambda _: False)
-    assert plan.closed
-    assert loading.plans == {}
-    loading.close()
-    await asyncio.sleep(0)
+    clock.advance(1000.0)
+    loading.retry(GatewayState(2))
+    await loading.settle()
+    assert (len(tried), loading.failed) == (1, {})
 
 
 def test_the_layout_of_a_state_is_what_serving_reads() -> None:

@@ -65,8 +65,27 @@ async def test_a_half_sent_body_keeps_nobody_else_waiting_and_times_out(
         writer.write(_request()[:-20])
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{door.port}", headers=BEARER) as client:
             assert (await client.post(INFER, content=CONTENT)).status_code == 200
-        status, _, told = await _read(reader)
-        assert (status, json.loads(told)["kind"]) == (504, "timeout")
+        status, headers, told = await _read(reader)
+        assert (status, json.loads(told)["kind"], headers["connection"]) == (408, "timeout", "close")
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sent", [0, 20, len(CONTENT) - 20])
+async def test_a_half_sent_body_behind_other_requests_is_waited_for_and_times_out(
+    gateway: Gateway, plan: LoadedPlan, way: str, sent: int
+) -> None:
+    """In one piece: the last head is read while the requests before it wait for their round."""
+    gateway.serve(plan, deadline_ms=300)
+    pieces = _request() + _request() + _request()[: -len(CONTENT)] + CONTENT[:sent]
+    async with open_door(gateway.app, way) as door, _dial(door) as (reader, writer):
+        writer.write(pieces)
+        assert [(await _read(reader))[0] for _ in range(2)] == [200, 200]
+        writer.write(CONTENT[sent:])
+        assert (await _read(reader))[0] == 200
+        writer.write(pieces)
+        assert [(await _read(reader))[0] for _ in range(3)] == [200, 200, 408]
+        assert await reader.read() == b""
 
 
 @pytest.mark.parametrize("way", WAYS)

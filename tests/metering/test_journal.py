@@ -22,6 +22,7 @@ from aimass.metering import drain as drain_module
 from aimass.metering.drain import drain_once
 from aimass.metering.journal import EventEncoder, Journal, decode_event
 from aimass.metering.usage import totals
+from aimass.testing.gateway import full_after
 
 ENCODER = EventEncoder("default", "key-1", "iris", 3, "merged")
 
@@ -166,6 +167,25 @@ def test_a_disk_that_takes_nothing_is_said_plainly(tmp_path: Path) -> None:
     os.close(full)
     with pytest.raises(Unavailable, match="No space left"):
         journal.append(_line(1))
+    journal.close()
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_write_that_was_cut_short_counts_its_whole_lines_and_harms_none_after(
+    tmp_path: Path, database: Database, left: int
+) -> None:
+    """``left``: bytes that did not fit; with one only the line's end is missing."""
+    journal = Journal(tmp_path, "replica")
+    _fill(journal, 1)
+    lines = [_line(seq) for seq in (2, 3, 4)]
+    size = next(tmp_path.glob("*.jsonl")).stat().st_size + sum(map(len, lines)) - left
+    with full_after(size):
+        assert journal.append(b"".join(lines)) == 2
+    assert drain_once(database, tmp_path) == 3
+    assert journal.append(_line(5) + _line(6)) == 2
+    drain_once(database, tmp_path)
+    assert [seq for _, seq in _seqs(database)] == [1, 2, 3, 5, 6]
+    assert [path.stem for path in tmp_path.glob("*.jsonl")] == [journal.name]
     journal.close()
 
 

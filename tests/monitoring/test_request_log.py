@@ -92,6 +92,14 @@ def test_a_disk_that_hangs_does_not_fill_the_memory(tmp_path: Path, monkeypatch:
     assert tail.last(tmp_path, 1)[0]["request_id"] == "999"
 
 
+def test_lines_that_the_disk_refuses_are_counted(tmp_path: Path) -> None:
+    recorder = _recorder(tmp_path / "logs", ManualClock())
+    (tmp_path / "logs" / "requests-r.jsonl").mkdir()
+    with pytest.raises(IsADirectoryError):
+        _write(recorder, "a", "b", "c")
+    assert (recorder.flush(), recorder.dropped) == (0, 3)
+
+
 def test_the_last_lines_of_all_replicas_in_the_order_of_time(tmp_path: Path) -> None:
     clock = ManualClock()
     recorders = [_recorder(tmp_path, clock, f"r{index}") for index in range(3)]

@@ -1,15 +1,23 @@
 """The shipped deployments: their recipe trains what their service serves."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from aimass.core.documents import Document
-from aimass.graph.spec import load_service
+from aimass.data.sources import SOURCES
+from aimass.ensembling.combiners import COMBINERS
+from aimass.features.transforms import TRANSFORMS
+from aimass.graph.spec import ServiceSpec, load_service
 from aimass.pipeline.ensemble import signature_of
 from aimass.pipeline.propose import propose
-from aimass.pipeline.recipe import load_recipe
+from aimass.pipeline.recipe import Recipe, load_recipe
 from aimass.pipeline.run import load_data
+from aimass.training.evaluation import METRICS
+from aimass.training.trainers import TRAINERS
 
 FOLDERS = sorted(path.parent for path in (Path(__file__).parents[2] / "deployments").glob("*/recipe.yaml"))
 
@@ -32,3 +40,23 @@ def test_readme_names_both_files(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     assert "recipe.yaml" in text
     assert "service.yaml" in text
+
+
+def keys(model: type[BaseModel]) -> Iterator[str]:
+    """Every key of a document, at any depth."""
+    for name, field in model.model_fields.items():
+        yield name
+        yield from (key for inner in models(field.annotation) for key in keys(inner))
+
+
+def models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models(part)
+
+
+def test_every_key_and_every_choice_is_explained() -> None:
+    text = (FOLDERS[0].parent / "README.md").read_text()
+    for name in (*keys(Recipe), *keys(ServiceSpec), *SOURCES, *TRANSFORMS, *TRAINERS, *COMBINERS, *METRICS):
+        assert f"`{name}`" in text or f"`{name}:" in text, name

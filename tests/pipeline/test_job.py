@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,11 +107,26 @@ def test_a_bug_is_on_record_and_comes_through(place: Place, recipe: Path, monkey
     assert (row.status, row.error) == ("failed", "ZeroDivisionError: oh")
 
 
-@pytest.mark.ray
-def test_by_hand_through_ray(place: Place, recipe: Path, finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No run id and no cluster: a run of its own on a Ray of its own, with the very result of trials one by one."""
+def test_no_ray_is_started_for_a_run(
+    place: Place, recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be open to the network."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert main(recipe, None, place.settings) == SUCCEEDED
+    assert main(recipe, None, place.settings) == FAILED
+    assert "aimass train" in capsys.readouterr().out
+    assert "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
+
+
+@pytest.mark.ray
+def test_by_hand_through_ray(place: Place, recipe: Path, finished: Finished) -> None:
+    """No run id: a run of its own on the Ray that is here, with the very result of trials one by one."""
+    import ray
+
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    try:
+        assert main(recipe, None, place.settings) == SUCCEEDED
+    finally:
+        ray.shutdown()
     (run_id,) = rows(place).keys() - {"run-1"}
     row = rows(place)[run_id]
     assert (row.status, row.recipe) == ("succeeded", "plants")

@@ -98,7 +98,7 @@ def test_an_ensemble_is_its_graph(registry: SmallRegistry) -> None:
 
 def test_a_name_keeps_its_kind_and_its_account(registry: SmallRegistry) -> None:
     registry.register("forest")
-    with pytest.raises(Conflict, match="is a model, not a transform"):
+    with pytest.raises(Conflict, match="has the kind model, this is of kind transform"):
         registry.register("forest", replace(registry.manifest(), kind="transform"))
     with pytest.raises(Conflict, match="another account"), registry.database.session() as session:
         session.add(AccountRow(id="other", name="other", created_at=0.0))

@@ -100,6 +100,18 @@ def test_a_conversion_that_disagrees_is_refused_with_figures(registry: SmallRegi
     assert nothing_is_kept(registry)
 
 
+def test_what_fp32_loses_of_the_rows_counts_as_a_disagreement(registry: SmallRegistry, tmp_path: Path) -> None:
+    """Features around 1e7 lie one FP32 step apart; scikit-learn has scaled them in double precision."""
+    x, y = load_iris(return_X_y=True)
+    estimator = make_pipeline(StandardScaler(), LogisticRegression()).fit(x + 1e7, y)
+    skops.io.dump(estimator, tmp_path / "far.skops")
+    with pytest.raises(Invalid, match=r"disagrees .* labels differ; FP32 cannot tell some of these values apart"):
+        submit(registry, tmp_path / "far.skops", x + 1e7)
+    with pytest.raises(Invalid, match="disagrees"):
+        submit(registry, tmp_path / "far.skops")
+    assert nothing_is_kept(registry)
+
+
 def test_types_that_nobody_trusts_are_refused(registry: SmallRegistry, tmp_path: Path) -> None:
     import os
 
@@ -125,6 +137,14 @@ def test_an_onnx_file_is_taken_as_it_is(registry: SmallRegistry, tmp_path: Path)
     assert registry.store.get(manifest.files["model.onnx"]) == (tmp_path / "double.onnx").read_bytes()
     assert manifest.profile is not None
     assert manifest.description == "by hand"
+
+
+def test_rows_to_check_on_are_refused_where_nothing_is_checked(registry: SmallRegistry, tmp_path: Path) -> None:
+    write_graph(tmp_path / "double.onnx", [None, 2])
+    with pytest.raises(Invalid, match="taken as it is") as caught:
+        submit(registry, tmp_path / "double.onnx", np.zeros((3, 7)))
+    assert caught.value.field == "check"
+    assert nothing_is_kept(registry)
 
 
 def test_bad_files_are_refused_by_name(registry: SmallRegistry, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -28,7 +29,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -78,6 +79,8 @@ GOOD = [
     AdaBoostClassifier(n_estimators=10, random_state=0),
     BaggingClassifier(random_state=0),
     MLPClassifier((8,), max_iter=30, random_state=0),
+    CalibratedClassifierCV(LinearSVC(random_state=0)),
+    make_pipeline(StandardScaler(), CalibratedClassifierCV(LinearSVC(random_state=0))),
 ]
 
 
@@ -224,10 +227,13 @@ def test_class_names_come_out_as_names() -> None:
 
 def test_what_cannot_be_converted_is_refused() -> None:
     estimator, _ = fitted(SVC(), "iris")
-    with pytest.raises(Invalid, match="probability=True"):
+    with pytest.raises(Invalid, match="CalibratedClassifierCV"):
         to_onnx(estimator, "x", 4)
     estimator, _ = fitted(make_pipeline(FunctionTransformer(np.log1p), LogisticRegression(max_iter=200)), "iris")
     with pytest.raises(Invalid, match="cannot be converted"):
+        to_onnx(estimator, "x", 4)
+    estimator, _ = fitted(CalibratedClassifierCV(make_pipeline(StandardScaler(), LinearSVC())), "iris")
+    with pytest.raises(Invalid, match=r"CalibratedClassifierCV cannot be converted to ONNX: .*export it yourself"):
         to_onnx(estimator, "x", 4)
     estimator, _ = fitted(LogisticRegression(max_iter=200), "iris")
     with pytest.raises(Invalid, match="2 output"):
@@ -239,7 +245,7 @@ def test_plausible_rows_have_the_size_of_real_ones(estimator: Any) -> None:
     estimator, held_out = fitted(estimator, "wine")
     rows = plausible_rows(estimator, 13, 2000, np.random.default_rng(0))
     assert rows.shape == (2000, 13)
-    assert rows.dtype == np.float32
+    assert rows.dtype == np.float64
     assert (np.abs(rows.mean(axis=0) - held_out.mean(axis=0)) < 2 * held_out.std(axis=0)).all()
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save
 
@@ -106,3 +107,13 @@ def test_a_batch_that_nobody_checked_is_our_mistake(tmp_path: Path) -> None:
     runtime = OnnxRuntime.load(tmp_path, write_linear(tmp_path / MODEL_FILE))
     with pytest.raises(Bug, match="onnxruntime"):
         runtime.predict({"x": np.zeros((1, 5), np.float32), "bias": np.zeros((1, 3), np.float32)})
+
+
+def test_bytes_in_the_format_of_onnxruntime_itself_are_refused(tmp_path: Path) -> None:
+    write_linear(tmp_path / MODEL_FILE)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(str(tmp_path / MODEL_FILE), options, providers=["CPUExecutionProvider"])
+    with pytest.raises(Invalid, match="not a model that onnxruntime can run"):
+        open_session((tmp_path / "model.ort").read_bytes())

@@ -20,9 +20,11 @@ from aimass.core.ids import Digest
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.graph.build import build_graph
 from aimass.graph.graph import Graph, ModelInfo
-from aimass.graph.spec import load_service
+from aimass.graph.spec import LimitsSpec, SloSpec, load_service
 from aimass.runtimes.conversion import to_onnx
 from aimass.serving.combining import make_combiner
+from aimass.serving.layout import Layout
+from aimass.serving.placement import place
 
 ROW = TensorSpec("x", Datatype.FP32, (-1, 64))
 CLASSIFIER = Signature(
@@ -141,3 +143,11 @@ def graph_from(text: str, known: Mapping[str, ModelInfo] | None = None) -> Graph
     models = registered() if known is None else known
     document = Document(text, "service.yaml")
     return build_graph(load_service(document), lambda ref, _: models[ref], document, make_combiner)
+
+
+def layout_from(graph: Graph, plan: str, on: Shelf | None = None) -> Layout:
+    """The graph under this plan, as a deploy compiles it."""
+    on = on or shelf()
+    layout = place(graph, plan, LimitsSpec(), SloSpec(), on.read, on.put).layout
+    assert layout is not None
+    return layout

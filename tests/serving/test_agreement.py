@@ -12,10 +12,10 @@ from aimass.core.batch import Array, Batch
 from aimass.core.events import Trace
 from aimass.graph.graph import Graph
 from aimass.serving.combining import make_combiner
-from aimass.serving.layout import Layout, compile_layout
+from aimass.serving.layout import Layout
 from aimass.serving.loader import LoadedPlan, load
 from tests.serving import random_graphs
-from tests.serving.served_models import CLASSIFIER, ONE, VOTE, Shelf, digits, fitted, graph_from, shelf
+from tests.serving.served_models import CLASSIFIER, ONE, VOTE, Shelf, digits, fitted, graph_from, layout_from, shelf
 
 MEMBERS = VOTE.replace(
     "probabilities: vote.probabilities}",
@@ -26,7 +26,7 @@ MEMBERS = VOTE.replace(
 def loaded(graph: Graph, plan: str, folder: Path, store: Shelf | None = None) -> LoadedPlan:
     """The graph under a plan, by the way that a replica goes: through JSON."""
     store = store or shelf()
-    layout = compile_layout(graph, plan, store.read, store.put)
+    layout = layout_from(graph, plan, store)
     return load(Layout.from_json(layout.to_json()), lambda files: store.checkout(files, folder))
 
 

@@ -12,13 +12,13 @@ from aimass.core.ids import Digest
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.graph.graph import INPUT, Source
 from aimass.serving.combining import Combine
-from aimass.serving.layout import Layout, LayoutNode, compile_layout
+from aimass.serving.layout import Layout, LayoutNode
 from aimass.serving.loader import LoadedPlan, load
-from tests.serving.served_models import ONE, VOTE, Shelf, digits, graph_from, shelf
+from tests.serving.served_models import ONE, VOTE, Shelf, digits, graph_from, layout_from, shelf
 
 
 def layout_of(text: str, plan: str) -> Layout:
-    return compile_layout(graph_from(text), plan, shelf().read, shelf().put)
+    return layout_from(graph_from(text), plan)
 
 
 @pytest.mark.parametrize("plan", ["merged", "fused"])
@@ -68,13 +68,15 @@ def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
         load(replace(layout, nodes=nodes), lambda files: shelf().checkout(files, tmp_path))
 
 
-def test_closed_it_says_so(tmp_path: Path) -> None:
+def test_a_plan_that_nobody_holds_has_closed_its_runtimes(tmp_path: Path) -> None:
     loaded = load(layout_of(ONE, "merged"), lambda files: shelf().checkout(files, tmp_path))
     rows = {"image": digits()[0][:2]}
-    loaded.run(rows)
-    loaded.close()
+    predict = loaded._whole
+    assert predict is not None
+    predict(rows)
+    del loaded
     with pytest.raises(Unavailable):
-        loaded.run(rows)
+        predict(rows)
 
 
 def test_a_node_is_asked_only_for_what_is_taken() -> None:

@@ -12,13 +12,13 @@ from aimass.core.batch import Array
 from aimass.core.errors import Invalid
 from aimass.core.signature import NUMPY, Datatype
 from aimass.graph.graph import Graph
-from aimass.serving.layout import Layout, compile_layout
+from aimass.serving.layout import Layout
 from aimass.serving.plans.merged import compile_merged, merge
-from tests.serving.served_models import ONE, VOTE, graph_from, shelf
+from tests.serving.served_models import ONE, VOTE, graph_from, layout_from, shelf
 
 
 def test_one_graph_in_the_services_own_names() -> None:
-    layout = compile_layout(graph_from(VOTE), "merged", shelf().read, shelf().put)
+    layout = layout_from(graph_from(VOTE), "merged")
     assert [node.name for node in layout.nodes] == ["merged"]
     (digest,) = layout.digests
     model = onnx.load_model_from_string(shelf().read(digest))
@@ -56,13 +56,8 @@ def test_classes_are_the_labels() -> None:
 
 def test_layouts_survive_json() -> None:
     for plan in ("merged", "fused"):
-        layout = compile_layout(graph_from(VOTE), plan, shelf().read, shelf().put)
+        layout = layout_from(graph_from(VOTE), plan)
         assert Layout.from_json(layout.to_json()) == layout
-
-
-def test_an_unknown_plan_is_refused() -> None:
-    with pytest.raises(Invalid, match="known: merged, fused"):
-        compile_layout(graph_from(VOTE), "scattered", shelf().read, shelf().put)
 
 
 def with_model(data: bytes) -> Graph:

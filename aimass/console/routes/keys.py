@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import APIRouter
 
 from aimass.accounts.keys import KeyRequest
-from aimass.console.access import Admin
+from aimass.console.access import Admin, GuardedRoute
 from aimass.console.bodies import KeyBody
 from aimass.control import keys as verbs
 
-router = APIRouter(tags=["keys"])
+router = APIRouter(route_class=GuardedRoute, tags=["keys"])
 
 
 @router.get("/keys", summary="Every key, without its secret")

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from aimass.console.access import Reader
+from aimass.console.access import GuardedRoute, Reader
 from aimass.control import logs as verbs
 
-router = APIRouter(tags=["logs"])
+router = APIRouter(route_class=GuardedRoute, tags=["logs"])
 
 
 @router.get("/logs", summary="Logged requests as JSON lines", response_class=StreamingResponse)

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from aimass.console.access import Admin, Publisher, Reader
+from aimass.console.access import Admin, GuardedRoute, Publisher, Reader
 from aimass.console.bodies import AliasBody, SweepBody
 from aimass.console.uploads import read_files
 from aimass.control import models as verbs
 from aimass.control.models import Upload
 
-router = APIRouter(tags=["models"])
+router = APIRouter(route_class=GuardedRoute, tags=["models"])
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {"schema": {"type": "object", "properties": {"file": _BYTES["schema"], "check": _BYTES["schema"]}}}
 _UPLOAD = {"requestBody": {"content": {"multipart/form-data": _FORM, "application/octet-stream": _BYTES}}}

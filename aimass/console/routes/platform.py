@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from aimass.console.access import Reader
+from aimass.console.access import GuardedRoute, Reader
 from aimass.control import status as verbs
 
-router = APIRouter(tags=["platform"])
+router = APIRouter(route_class=GuardedRoute, tags=["platform"])
 
 
 @router.get("/status", summary="How the platform is: replicas, services, runs")

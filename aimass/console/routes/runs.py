@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from aimass.console.access import Reader, Trainer
+from aimass.console.access import GuardedRoute, Reader, Trainer
 from aimass.console.bodies import RecipeBody
 from aimass.control import runs as verbs
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(route_class=GuardedRoute, tags=["runs"])
 
 
 @router.post("/runs", summary="Train a recipe")

@@ -5,12 +5,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from aimass.console.access import Deployer, Reader
+from aimass.console.access import Deployer, GuardedRoute, Reader
 from aimass.console.bodies import DocumentBody
 from aimass.control import deploy as verbs
 from aimass.control import services
 
-router = APIRouter(tags=["services"])
+router = APIRouter(route_class=GuardedRoute, tags=["services"])
 
 
 @router.get("/services", summary="What is deployed")
@@ -35,7 +35,7 @@ def undeploy(context: Deployer, name: str) -> dict[str, Any]:
     return asdict(verbs.undeploy(context, name))
 
 
-@router.post("/services/{name}/rollback", summary="Return to the revision before")
+@router.post("/services/{name}/rollback", summary="Return to the revision that was live before")
 def rollback(context: Deployer, name: str) -> dict[str, Any]:
     return asdict(verbs.rollback(context, name))
 

@@ -1,18 +1,25 @@
 """What the facts about a machine mean: findings in plain words, each with the way to mend it."""
 
+import difflib
+import errno
+import os
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from aimass.control.platform.machine import MIB, Machine, why_not_writable
-from aimass.core.errors import Unavailable
+from aimass.control.platform.processes import MARK
+from aimass.core.errors import Invalid, Unavailable
+from aimass.core.settings import Settings
 
 MIN_MEMORY = 2048 * MIB  # Ray's head, gateway, console and reconciler hold 1.5 GiB, a run some more
 MIN_SHARED_MEMORY = 256 * MIB  # Ray's object store
 MIN_DISK = 512 * MIB
 ROOMY_DISK = 2048 * MIB
 MIN_PYTHON = (3, 11)
+NO_SETTINGS = {"AIMASS_URL", "AIMASS_KEY", MARK}  # read by the command line; set for our own processes
 
 
 class State(StrEnum):
@@ -51,6 +58,20 @@ def judge(machine: Machine, home: Path, temporary: Path) -> list[Finding]:
     ]
 
 
+def unknown_settings(environment: Iterable[str]) -> list[Finding]:
+    """Variables that look like a setting and are none, as a misspelt one is."""
+    fields = sorted(name.upper() for name in Settings.model_fields)
+    found = []
+    for name in sorted(environment):
+        prefix, _, rest = name.partition("_")
+        if prefix == "AIMASS" and rest not in fields and name not in NO_SETTINGS:
+            near = difflib.get_close_matches(rest, fields, 1)
+            known = ", ".join(f"AIMASS_{field}" for field in near or fields)
+            mend = f"did you mean {known}?" if near else f"there are: {known}"
+            found.append(Finding("environment", State.WARN, f"{name} is no setting and does nothing", mend))
+    return found
+
+
 def check_home(home: Path) -> None:
     """Makes the home; ``Unavailable`` when nothing can be written there."""
     try:
@@ -59,6 +80,24 @@ def check_home(home: Path) -> None:
     except OSError as error:
         why_not = error.strerror or str(error)
     refuse_if_bad([_writable(why_not, home)])
+
+
+def check_tls(cert: Path, key: Path) -> None:
+    """``Invalid``, naming setting and file, unless these are a certificate and its key as both doors will load them."""
+    for name, path in (("AIMASS_TLS_CERT", cert), ("AIMASS_TLS_KEY", key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise Invalid(f"{name}: cannot read {path}: {error.strerror}; name a PEM file", name) from None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        why = getattr(error, "reason", None) or str(error)
+        raise Invalid(
+            f"AIMASS_TLS_CERT {cert} and AIMASS_TLS_KEY {key} are no certificate with its key ({why}); "
+            "name two PEM files that belong together, the key without a password",
+            "AIMASS_TLS_CERT",
+        ) from None
 
 
 def refuse_if_bad(findings: Iterable[Finding]) -> None:
@@ -89,7 +128,9 @@ def _packages(machine: Machine) -> Iterable[Finding]:
 
 def _writable(why_not: str, home: Path) -> Finding:
     if why_not:
-        mend = "free some space, or choose another folder with AIMASS_HOME"
+        mend = "choose another folder with AIMASS_HOME"
+        if why_not == os.strerror(errno.ENOSPC):
+            mend = f"free some space, or {mend}"
         return Finding("home", State.BAD, f"cannot write to {home}: {why_not}", mend)
     return Finding("home", State.OK, f"{home} can be written")
 

@@ -1,11 +1,12 @@
 """``aimass doctor``: everything that can be seen from outside a platform, running or not. Never imports Ray."""
 
 import ipaddress
+import os
 import stat
 from collections.abc import Iterable, Iterator
 
 from aimass.control.platform import leftovers, lock, machine, ports
-from aimass.control.platform.checks import Finding, State, judge
+from aimass.control.platform.checks import Finding, State, judge, unknown_settings
 from aimass.control.platform.processes import Process, all_pids, inspect, members
 from aimass.control.platform.ray_dir import ray_dir_of
 from aimass.core.home import Home
@@ -19,6 +20,7 @@ def examine(settings: Settings) -> list[Finding]:
     facts = machine.look(home.path, folder.parent)
     return [
         *judge(facts, home.path, folder.parent),
+        *unknown_settings(os.environ),
         *_key(home),
         *_platform(settings),
         *_foreign_rays(home),
@@ -51,7 +53,9 @@ def _platform(settings: Settings) -> Iterator[Finding]:
         yield Finding("platform", State.OK, f"{ready} as pid {runs.pid}: calls {runs.url}, control {runs.control_url}")
         return
     if lock.is_held(home):
-        yield Finding("platform", State.OK, "is starting or stopping")
+        starts = lock.holder(home)
+        says = f"is starting or stopping as pid {starts.pid}" if starts else "is being stopped by aimass down"
+        yield Finding("platform", State.OK, says)
         return
     left = leftovers.find(home)
     if left:

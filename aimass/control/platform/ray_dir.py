@@ -1,4 +1,4 @@
-"""The folder of a home's Ray: short, because Unix socket paths are, and readable by its owner alone."""
+"""The folder of a home's Ray: short, because Unix socket paths are, and open to its owner alone."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from aimass.core.errors import Conflict
 from aimass.core.home import Home
 
-_LONGEST_BASE = 16  # leaves room for Ray's session name and its sockets within 107 characters
+_LONGEST_BASE = 14  # leaves room for Ray's session name and its sockets within 107 characters
 
 
 def ray_dir_of(home: Home) -> Path:
@@ -29,6 +29,11 @@ def claim(home: Home) -> Path:
         raise Conflict(f"{folder} is not a private folder of this user; remove it and start again")
     (folder / "home").write_text(f"{home.path}\n", encoding="utf-8")
     return folder
+
+
+def temporary_of(folder: Path) -> Path:
+    """Where Ray itself writes. Ray opens this one to every user, on purpose; nobody gets there through the folder."""
+    return folder / "r"
 
 
 def clear(home: Home) -> None:

@@ -16,7 +16,9 @@ from typing import Any
 
 from aimass.control.platform.checks import MIN_SHARED_MEMORY
 from aimass.control.platform.processes import MARK
+from aimass.control.platform.ray_dir import temporary_of
 from aimass.core.home import Home
+from aimass.core.platform_file import PlatformFile
 
 NAMESPACE = "aimass"
 VITAL = ("gcs_server", "raylet")
@@ -51,12 +53,24 @@ def prepare_environment(home: Home, folder: Path) -> None:
     }
 
 
+def environment_to_join(file: PlatformFile, home: Home) -> dict[str, str]:
+    """For a program that is to join the running platform's Ray, or to submit jobs to it."""
+    return {
+        "RAY_ADDRESS": file.ray_address,
+        "RAY_API_SERVER_ADDRESS": f"http://{file.ray_dashboard}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(home.ray_token_file),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray takes loopback for this machine's other address
+    }
+
+
 def start(folder: Path, log: Path) -> RayHead:
     """Starts a new Ray whose driver is this process. What Ray has to say goes to ``log``, not to the terminal."""
     import ray  # after prepare_environment, which it reads when imported
     import ray._private.utils
     import ray._private.worker
 
+    temporary = temporary_of(folder)
     with _as_we_need_it():
         context = ray.init(
             address="local",
@@ -67,12 +81,12 @@ def start(folder: Path, log: Path) -> RayHead:
             log_to_driver=False,
             logging_level=logging.ERROR,
             _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
+            _temp_dir=str(temporary),
         )
     log.parent.mkdir(parents=True, exist_ok=True)
     ray._private.worker.print_to_stdstream = functools.partial(_write_down, log)
     # Without this file a job's supervisor joins whichever Ray it finds on the machine first.
-    ray._private.utils.write_ray_address(context.address_info["address"], str(folder))
+    ray._private.utils.write_ray_address(context.address_info["address"], str(temporary))
     return RayHead(context.address_info["address"], context.address_info["webui_url"])
 
 

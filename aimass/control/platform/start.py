@@ -12,7 +12,7 @@ from dataclasses import replace
 import aimass
 from aimass.control.keys import ensure_first_key
 from aimass.control.platform import leftovers, lock, machine, ports, ray_dir, ray_head
-from aimass.control.platform.checks import check_home, judge, refuse_if_bad
+from aimass.control.platform.checks import check_home, check_tls, judge, refuse_if_bad, unknown_settings
 from aimass.control.platform.doctor import foreign_rays
 from aimass.control.platform.health import wait_healthy
 from aimass.control.platform.processes import boot_id, end, inspect, members
@@ -53,8 +53,12 @@ def preflight(settings: Settings, say: Say) -> None:
     if left:
         say(f"Cleared what a dead platform of this home left: {left}.")
         leftovers.clear(home)
+    for finding in unknown_settings(os.environ):
+        say(f"{finding.says}; {finding.mend}")
     folder = ray_dir.ray_dir_of(home)
     refuse_if_bad(judge(machine.look(home.path, folder.parent), home.path, folder.parent))
+    if settings.tls_cert and settings.tls_key:
+        check_tls(settings.tls_cert, settings.tls_key)
     ports.check_free(settings.host, settings.port, "--port")
     ports.check_free(settings.host, settings.control_port, "--control-port")
     for head in foreign_rays(home):
@@ -87,9 +91,9 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
     with step("Starting Ray"):
         try:
             head = ray_head.start(folder, home.logs / "ray.log")
-        except SystemExit as stopped:  # Ray's own answer to SIGTERM, until the next line
+            retake_signals()
+        except SystemExit as stopped:  # Ray's own answer to SIGTERM, until these are ours again
             raise KeyboardInterrupt from stopped
-        retake_signals()
     me = inspect(os.getpid())
     file = PlatformFile(
         pid=os.getpid(),

@@ -1,14 +1,13 @@
 """The Serve applications of a platform: started beside each other, and started again when they are gone."""
 
 import logging
-from collections.abc import Iterable
 from typing import Any
 
 from ray import serve
 
 from aimass.core import plugins
 from aimass.core.settings import Settings
-from aimass.gateway.deployment import APP, DEPLOYMENT, FAST_SERVE
+from aimass.gateway.deployment import APP, FAST_SERVE
 
 APPLICATIONS = {
     APP: "aimass.gateway.deployment:gateway_app",
@@ -21,11 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 class Applications:
-    """Used from one thread, but for ``broadcast``."""
+    """Used from one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._handle: Any = None
 
     def ensure(self) -> list[str]:
         """Start what is missing or has failed to start, without waiting until it runs; the names of those."""
@@ -37,18 +35,6 @@ class Applications:
             targets = [self._target(name) for name in missing]
             serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
         return missing
-
-    def broadcast(self, method: str, *arguments: object, timeout_s: float) -> Iterable[object]:
-        """One answer per running replica of the gateway: what it returned, or the error; none when none runs."""
-        try:
-            if self._handle is None:
-                self._handle = serve.get_deployment_handle(DEPLOYMENT, APP)
-            response = self._handle.broadcast(method, *arguments)
-            answers: list[object] = response.results(timeout_s=timeout_s, return_exceptions=True)
-        except Exception as error:  # noqa: BLE001 - no replica, no application, no controller: all mean "nobody now"
-            _log.debug("no broadcast of %s: %s", method, error)
-            return []
-        return answers
 
     def _start_serve(self) -> None:
         settings = self._settings

@@ -10,26 +10,31 @@ from aimass.gateway.metrics import SECONDS, Snapshot
 class Measured:
     """``p95_ms`` is the upper end of the histogram's bucket that holds it; None before the first call, or beyond."""
 
-    calls: int
-    error_rate: float  # answers 5xx among all
+    calls: int  # answered with 200, as metering counts them
+    refused: int  # all others
+    error_rate: float  # 5xx among all
     p95_ms: float | None
 
 
 def measure(counts: Snapshot) -> dict[str, Measured]:
     """By service, over all its revisions."""
-    calls: dict[str, float] = {}
+    everything: dict[str, float] = {}
+    answered: dict[str, float] = {}
     errors: dict[str, float] = {}
     for (service, _, code), count in counts.requests.items():
-        calls[service] = calls.get(service, 0) + count
+        everything[service] = everything.get(service, 0) + count
+        if code == "200":
+            answered[service] = answered.get(service, 0) + count
         if code.startswith("5"):
             errors[service] = errors.get(service, 0) + count
     return {
         service: Measured(
-            calls=int(count),
+            calls=int(answered.get(service, 0)),
+            refused=int(count - answered.get(service, 0)),
             error_rate=errors.get(service, 0) / count,
             p95_ms=_p95_ms(buckets for labels, buckets in counts.seconds.items() if labels[0] == service),
         )
-        for service, count in calls.items()
+        for service, count in everything.items()
         if count
     }
 

@@ -1,6 +1,6 @@
 """What the database says about a service's revisions: which take traffic, which stay loaded, which was before."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -17,6 +17,7 @@ class Standing:
     weights: Mapping[int, float]  # empty: not deployed
     served: frozenset[int]  # revisions that ever took traffic
     good: tuple[int, ...]  # revisions without an error, ascending
+    line: tuple[int, ...]  # what rollbacks walk back, the newest last; see ``line_of``
     moved_at: float | None
 
     @property
@@ -26,12 +27,14 @@ class Standing:
     @property
     def main(self) -> int | None:
         """The revision with the most traffic."""
-        return max(self.weights, key=lambda number: (self.weights[number], number)) if self.weights else None
+        return _main(self.weights)
 
-    def before(self, number: int) -> int | None:
-        """The revision to roll back to from ``number``: the newest older one that served and can be loaded."""
-        older = [item for item in self.good if item < number and item in self.served]
-        return older[-1] if older else None
+    @property
+    def before(self) -> int | None:
+        """The revision to roll back to: what was live before the main one, if it can be loaded, else before that."""
+        if not self.is_deployed:
+            return None
+        return next((number for number in reversed(self.line[:-1]) if number in self.good), None)
 
     @property
     def candidate(self) -> int | None:
@@ -43,13 +46,38 @@ class Standing:
     def kept(self) -> tuple[int, ...]:
         """Revisions that replicas hold ready: those with traffic, the one before, the one that comes."""
         numbers = set(self.weights)
-        for number in (self.before(self.main) if self.main else None, self.candidate):
+        for number in (self.before, self.candidate):
             if number is not None:
                 numbers.add(number)
         return tuple(sorted(numbers))
 
 
-_NOTHING = Standing({}, frozenset(), (), None)
+_NOTHING = Standing({}, frozenset(), (), (), None)
+
+
+def stand(moves: Iterable[Mapping[int, float]], good: Iterable[int], moved_at: float | None = None) -> Standing:
+    """Where a service stands after these moves of its traffic, oldest first; an empty one undeployed it."""
+    history = list(moves)
+    return Standing(
+        weights=history[-1] if history else {},
+        served=frozenset(number for weights in history for number in weights),
+        good=tuple(good),
+        line=line_of(history),
+        moved_at=moved_at,
+    )
+
+
+def line_of(moves: Iterable[Mapping[int, float]]) -> tuple[int, ...]:
+    """Each revision after the one that was live before it. Going back to one of the line leaves all after it out, so
+    that the next rollback goes further back instead of swinging; an undeploy changes nothing."""
+    line: list[int] = []
+    for weights in moves:
+        main = _main(weights)
+        if main in line:
+            del line[line.index(main) + 1 :]
+        elif main is not None:
+            line.append(main)
+    return tuple(line)
 
 
 def standings(session: Session, service: str | None = None) -> dict[str, Standing]:
@@ -67,20 +95,15 @@ def standings(session: Session, service: str | None = None) -> dict[str, Standin
         moves = moves.where(TrafficMoveRow.service == service)
     for name, number in session.execute(revisions.order_by(RevisionRow.number)):
         good.setdefault(name, []).append(number)
-    served: dict[str, set[int]] = {}
-    last: dict[str, TrafficMoveRow] = {}
+    moved: dict[str, list[TrafficMoveRow]] = {}
     for move in session.scalars(moves):
-        last[move.service] = move
-        served.setdefault(move.service, set()).update(int(number) for number in move.weights)
-    return {
-        name: Standing(
-            weights={int(number): float(share) for number, share in last[name].weights.items()} if name in last else {},
-            served=frozenset(served.get(name, ())),
-            good=tuple(good.get(name, ())),
-            moved_at=last[name].at if name in last else None,
-        )
-        for name in names
-    }
+        moved.setdefault(move.service, []).append(move)
+    found = {}
+    for name in names:
+        rows = moved.get(name, [])
+        weights = [{int(number): float(share) for number, share in row.weights.items()} for row in rows]
+        found[name] = stand(weights, good.get(name, ()), rows[-1].at if rows else None)
+    return found
 
 
 def standing(session: Session, service: str) -> Standing:
@@ -93,3 +116,7 @@ def standing(session: Session, service: str) -> Standing:
 def next_number(session: Session, service: str) -> int:
     """The number of the service's next revision; none is ever used twice."""
     return (session.scalar(select(func.max(RevisionRow.number)).where(RevisionRow.service == service)) or 0) + 1
+
+
+def _main(weights: Mapping[int, float]) -> int | None:
+    return max(weights, key=lambda number: (weights[number], number)) if weights else None

@@ -34,9 +34,12 @@ class _DirectProtocol(HttpToolsProtocol):
 
     _held: tuple[RequestResponseCycle, Any] | None = None
     _date: tuple[Any, bytes] = (None, b"")
+    _reading = False
 
     def data_received(self, data: bytes) -> None:
+        self._reading = True
         super().data_received(data)
+        self._reading = False
         held = self._held
         if held is not None:  # its body is not here yet: the usual way
             self._held = None
@@ -57,7 +60,8 @@ class _DirectProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, self._sender(waiting))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if cycle.more_body and cycle.scope["method"] != "HEAD":
+        # A pipelined request whose turn has come may wait long for more bytes: only the usual way bounds that.
+        if self._reading and cycle.more_body and cycle.scope["method"] != "HEAD":
             self._held = (cycle, app)
         else:
             super()._start_asgi_task(cycle, app)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from aimass.core.errors import AimassError, Bug, Kind
+from aimass.core.errors import AimassError, Bug, Kind, SlowBody
 
 Header = tuple[bytes, bytes]
 Receive = Callable[[], Awaitable[Any]]
@@ -29,6 +29,7 @@ STATUS = {
     Kind.TIMEOUT: 504,
     Kind.BUG: 500,
 }
+REQUEST_TIMEOUT = 408  # late was the caller, not the platform
 
 
 class Head:
@@ -85,7 +86,7 @@ def as_ours(error: Exception) -> AimassError:
     """An error of ours as it is; any other as a ``Bug`` that names it without its inner life."""
     if isinstance(error, AimassError):
         return error
-    return Bug(f"the platform failed ({type(error).__name__}); its log has the traceback by the request id")
+    return Bug(f"the platform failed ({type(error).__name__}); its home's logs have the traceback, by the request id")
 
 
 def refusal(error: AimassError, request_id: str) -> Reply:
@@ -96,7 +97,8 @@ def refusal(error: AimassError, request_id: str) -> Reply:
     if error.kind is Kind.UNAUTHENTICATED:
         headers.append((b"www-authenticate", b"Bearer"))
     body = {"error": str(error), "kind": error.kind.value, "field": error.field or None, "request_id": request_id}
-    return Reply(Head(STATUS[error.kind], headers), orjson.dumps(body), request_id)
+    status = REQUEST_TIMEOUT if isinstance(error, SlowBody) else STATUS[error.kind]
+    return Reply(Head(status, headers), orjson.dumps(body), request_id)
 
 
 async def keep_lifespan(receive: Receive, send: Send) -> None:

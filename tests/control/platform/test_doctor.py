@@ -1,15 +1,16 @@
 """The doctor's judgement: facts by hand, findings in words; and one real look at this machine."""
 
 import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aimass.control.platform.checks import State, check_home, judge, refuse_if_bad
+from aimass.control.platform.checks import State, check_home, check_tls, judge, refuse_if_bad, unknown_settings
 from aimass.control.platform.doctor import examine
 from aimass.control.platform.machine import MIB, Machine, look
-from aimass.core.errors import Unavailable
+from aimass.core.errors import Invalid, Unavailable
 from aimass.core.home import Home
 from aimass.core.settings import Settings
 
@@ -38,7 +39,11 @@ def test_a_good_machine_is_let_through() -> None:
     [
         ({"python": "3.10.2"}, "python: 3.10.2 on Linux; AI Mass needs Python 3.11"),
         ({"packages": {"ray": ""}}, "packages: not installed: ray; run: make up"),
-        ({"home_writable": "Read-only file system"}, "home: cannot write to /srv/.aimass: Read-only file system; free"),
+        (
+            {"home_writable": "Read-only file system"},
+            "home: cannot write to /srv/.aimass: Read-only file system; choose another folder",
+        ),
+        ({"home_writable": "No space left on device"}, "home: .*No space left on device; free some space, or choose"),
         ({"home_free": 3 * MIB}, "disk of the home: 3 MiB free for /srv/.aimass; at least 512 MiB are needed"),
         ({"temporary_free": 0}, "disk for Ray's logs and sockets: 0 MiB free for /tmp; at least"),
         ({"memory_available": 700 * MIB}, "memory: 700 MiB available, 2 cores; at least 2,048 MiB are needed"),
@@ -48,6 +53,17 @@ def test_a_good_machine_is_let_through() -> None:
 def test_a_fault_is_refused_with_figures_and_the_way_out(fault: dict[str, object], says: str) -> None:
     with pytest.raises(Unavailable, match=says):
         refuse_if_bad(judge(replace(GOOD, **fault), HOME, TEMPORARY))  # type: ignore[arg-type]
+
+
+def test_a_misspelt_setting_is_named() -> None:
+    known = ["AIMASS_HOME", "AIMASS_PORT", "AIMASS_KEY", "AIMASS_RAY_DIR", "PATH"]
+    assert unknown_settings(known) == []
+    near, far = unknown_settings([*known, "AIMASS_XYZ", "AIMASS_CONTROLPORT"])
+    assert (near.says, near.mend) == (
+        "AIMASS_CONTROLPORT is no setting and does nothing",
+        "did you mean AIMASS_CONTROL_PORT?",
+    )
+    assert "AIMASS_TLS_CERT" in far.mend
 
 
 def test_unknown_figures_warn_but_do_not_refuse() -> None:
@@ -61,6 +77,19 @@ def test_unknown_figures_warn_but_do_not_refuse() -> None:
 def test_a_home_that_cannot_be_written_is_refused_by_name(home: Path) -> None:
     with pytest.raises(Unavailable, match=f"cannot write to {home}"):
         check_home(home)
+
+
+def test_tls_files_are_looked_at_before_anything_starts(tmp_path: Path) -> None:
+    cert, key, junk = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "junk.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    subprocess.run([*make.split(), "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    junk.write_text("junk")
+    check_tls(cert, key)
+    with pytest.raises(Invalid, match=f"AIMASS_TLS_KEY: cannot read {tmp_path}/none: No such file"):
+        check_tls(cert, tmp_path / "none")
+    for pair in ((junk, key), (cert, junk)):
+        with pytest.raises(Invalid, match=f"AIMASS_TLS_CERT {pair[0]} and AIMASS_TLS_KEY {pair[1]} are no"):
+            check_tls(*pair)
 
 
 def test_looking_leaves_nothing_behind(tmp_path: Path) -> None:

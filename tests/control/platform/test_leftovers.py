@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from aimass.control.platform import leftovers, lock, ray_dir
 from aimass.control.platform.processes import MARK, Process, boot_id, inspect, is_alive, members
-from aimass.control.platform.stop import stop
+from aimass.control.platform.stop import Stopped, stop
 from aimass.core.errors import Conflict
 from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile, read_platform_file
@@ -129,26 +130,60 @@ def test_an_unreadable_platform_file_counts_as_none(home: Home, text: str) -> No
     assert leftovers.running(home) is None
 
 
-def test_one_platform_holds_a_home_until_it_is_killed(home: Home, start: Start) -> None:
-    code = f"""
+def holding(home: Home, sign: bool = True) -> str:
+    """A program that holds the home's lock until it is told to end."""
+    return f"""
 from pathlib import Path
 from aimass.control.platform import lock
 from aimass.core.home import Home
 import sys
-with lock.hold(Home(Path({str(home.path)!r}))):
+with lock.hold(Home(Path({str(home.path)!r})), sign={sign}):
     print(flush=True)
-    sys.stdin.read()
+    sys.stdin.readline()
 """
+
+
+def test_one_platform_holds_a_home_until_it_is_killed(home: Home, start: Start) -> None:
     assert not lock.is_held(home)
-    holder = start(code)
+    holder = start(holding(home))
     assert lock.is_held(home)
+    named = lock.holder(home)
+    assert named
+    assert named.pid == holder.pid
     with pytest.raises(Conflict, match="aimass down"), lock.hold(home):
         pass
     holder.kill()
     holder.wait(5)
     assert not lock.is_held(home)
+    assert lock.holder(home) is None
     with lock.hold(home):
         assert lock.is_held(home)
+
+
+def test_down_stops_what_has_only_just_begun_to_start(home: Home, start: Start) -> None:
+    """Nothing but the lock names it yet."""
+    beginner = start(holding(home))
+    assert stop(home) == Stopped(beginner.pid, "")
+    assert beginner.wait(5) == -signal.SIGTERM
+    assert not lock.is_held(home)
+
+
+def test_a_second_down_waits_for_the_first(home: Home, start: Start) -> None:
+    first = start(holding(home, sign=False))
+    assert lock.is_held(home)
+    assert lock.holder(home) is None
+    assert first.stdin
+    first.stdin.write(b"\n")
+    ends = threading.Timer(0.3, first.stdin.flush)
+    ends.start()
+    assert stop(home) == Stopped(0, "")
+    assert first.wait(5) == 0, "it was left to finish"
+    ends.join()
+
+
+def test_down_makes_no_home_where_none_is(tmp_path: Path) -> None:
+    assert stop(Home(tmp_path / "home")) == Stopped(0, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_ray_folder_is_short_private_and_the_same_each_time(home: Home, tmp_path: Path) -> None:
