@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from aimass.testing.running import RunningPlatform, running
+
+settings.register_profile("any machine", deadline=None)  # a test never checks how fast this hardware is
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
