@@ -14,8 +14,8 @@ from aimass.control.pushing import ReconcilerPusher
 from aimass.core.clock import SystemClock
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
-from aimass.gateway.deployment import FAST_SERVE
 from aimass.gateway.door import Door
+from aimass.serving.nodes.environment import FAST_SERVE
 from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.local import LocalStore
 

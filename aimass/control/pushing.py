@@ -2,11 +2,13 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aimass.gateway.metrics import Snapshot
 from aimass.gateway.state import ReplicaReport
+from aimass.serving.nodes.wire import NodesState
 
 RECONCILER = "aimass-reconciler"
 NAMESPACE = "aimass"
@@ -32,6 +34,7 @@ class Overview:
     number: int
     reports: tuple[ReplicaReport, ...]
     counts: Snapshot  # of all replicas, gone ones too
+    nodes: Mapping[str, NodesState] = field(default_factory=dict)  # by the application of their revision
 
 
 class StatePusher(Protocol):

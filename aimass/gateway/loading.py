@@ -2,23 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from aimass.gateway.state import GatewayState, RevisionState
+from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Layout
 from aimass.serving.loader import LoadedPlan
+from aimass.serving.remote import Remotes
 
 Name = tuple[str, int]  # service, revision
 Load = Callable[[Layout], LoadedPlan]
+Connect = Callable[[str, int, Layout, Rules], Awaitable[Remotes]]
+"""(service, revision, its layout, how rows wait) → its fan-out nodes, when each of them answers."""
+
 _log = logging.getLogger(__name__)
 
 
 class Loading:
     """Used from one event loop. ``changed`` is called on it whenever a revision was loaded."""
 
-    def __init__(self, load: Load, changed: Callable[[], None]) -> None:
+    def __init__(self, load: Load, changed: Callable[[], None], connect: Connect) -> None:
         self._load = load
+        self._connect = connect
         self._changed = changed
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="aimass-load")  # one at a time leaves a core to calls
         self._tasks: dict[Name, asyncio.Task[None]] = {}
@@ -32,7 +38,7 @@ class Loading:
             for revision in service.revisions:
                 name = (service.name, revision.number)
                 if name not in self.plans and name not in self._tasks:
-                    self._tasks[name] = asyncio.create_task(self._take(name, revision))
+                    self._tasks[name] = asyncio.create_task(self._take(name, revision, service.limits.rules))
 
     async def settle(self) -> None:
         """Wait until every revision is loaded or has failed."""
@@ -50,10 +56,13 @@ class Loading:
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _take(self, name: Name, revision: RevisionState) -> None:
+    async def _take(self, name: Name, revision: RevisionState, rules: Rules) -> None:
         loop = asyncio.get_running_loop()
         try:
-            plan = await loop.run_in_executor(self._pool, lambda: self._load(Layout.from_json(revision.layout)))
+            layout = Layout.from_json(revision.layout)
+            plan = await loop.run_in_executor(self._pool, self._load, layout)
+            if layout.apps:
+                plan.connect(await self._connect(*name, layout, rules))
         except Exception as error:  # noqa: BLE001 - one bad revision must not take the replica down
             self.failed[f"{name[0]}/{name[1]}"] = str(error) or type(error).__name__
             _log.warning("revision %s of service %s was not loaded: %s", name[1], name[0], error)

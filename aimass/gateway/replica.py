@@ -27,6 +27,8 @@ from aimass.monitoring.recorder import Recorder
 from aimass.registry.artifacts import checkout
 from aimass.serving.executor import Executor
 from aimass.serving.loader import load
+from aimass.serving.nodes.link import find_link
+from aimass.serving.nodes.senders import Senders
 from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.local import LocalStore
 
@@ -60,7 +62,8 @@ class Gateway:
         self.gateway.whole_metrics = self._whole_metrics
         self._load = Load()
         self._balancer = Balancer(Random())
-        self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded)
+        self._senders = Senders(find_link, lambda *node: self._metrics.together(*node).observe, clock)
+        self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded, self._senders.connect)
         self._state = GatewayState(0)
         self._used: dict[str, int] = {}
         self._synced_at = clock.monotonic()
@@ -175,6 +178,7 @@ class Gateway:
         return answer
 
     def _take(self, answer: SyncAnswer) -> None:
+        self._senders.hear(answer.nodes)
         if answer.state is not None:
             self._apply(GatewayState.loads(answer.state))
         for key in self.gateway.keys.all():
@@ -189,6 +193,7 @@ class Gateway:
             (service.name, revision.number) for service in self._state.services for revision in service.revisions
         }
         self._loading.drop(needed, self._is_busy)
+        self._senders.keep(self._loading.plans)
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._recorder.flush)
 

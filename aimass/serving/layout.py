@@ -182,10 +182,12 @@ def compile_layout(graph: Graph, plan: str, read: Read, store: Store) -> Layout:
 
     A graph that the plan cannot carry is ``Invalid`` with the reason.
     """
-    from aimass.serving.plans import fused, merged
+    from aimass.serving.plans import fanout, fused, merged
 
     if plan == "merged":
         return merged.merged_layout(graph, store(merged.compile_merged(graph, read)))
     if plan == "fused":
         return fused.compile_fused(graph)
-    raise Invalid(f"unknown plan {plan!r}; known: merged, fused", field="placement")
+    if plan == "fanout":
+        return fanout.compile_fanout(graph)
+    raise Invalid(f"unknown plan {plan!r}; known: merged, fused, fanout", field="placement")

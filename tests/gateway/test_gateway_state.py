@@ -1,20 +1,37 @@
 """Numbered states: as bytes and back, what they route, and what stays while something loads."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimass.core.batch import Batch
 from aimass.core.errors import Invalid
 from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.routes import Table, build_table
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
-from aimass.serving.layout import Layout
+from aimass.serving.batching.rules import Rules
+from aimass.serving.layout import Fanout, Layout
 from aimass.serving.loader import LoadedPlan
+from aimass.serving.plans.fanout import layout_of
+from aimass.serving.remote import Remotes
 from aimass.testing.gateway import SIGNATURE, Gateway, StubPlan, body, connect, key, layout, service
+
+
+async def _nowhere(name: str, revision: int, wanted: Layout, rules: Rules) -> Remotes:
+    raise AssertionError("nothing here runs elsewhere")
+
+
+class Elsewhere:
+    """A node that never answers."""
+
+    def call(self, batch: Batch, rows: int, deadline_s: float | None) -> "asyncio.Future[Batch]":
+        return asyncio.get_running_loop().create_future()
+
 
 names = st.text("abc-9", min_size=1, max_size=8)
 numbers = st.integers(1, 9)
@@ -122,7 +139,7 @@ async def test_loading_happens_beside_the_loop_and_failures_are_named() -> None:
             raise Invalid("artifact 00 is corrupted")
         return _plan()
 
-    loading = Loading(load, lambda: seen.append("changed"))
+    loading = Loading(load, lambda: seen.append("changed"), _nowhere)
     bad = RevisionState(2, "d2", layout("fused").to_json())
     good = service()
     state = GatewayState(1, (), (ServiceState("iris", "default", Limits(), {1: 100.0}, (*good.revisions, bad)),))
@@ -138,9 +155,33 @@ async def test_loading_happens_beside_the_loop_and_failures_are_named() -> None:
     assert loading.plans["iris", 1] is kept
 
 
+async def test_a_revision_with_nodes_elsewhere_is_loaded_when_they_answer_and_fails_with_their_reason() -> None:
+    met = asyncio.Event()
+
+    async def connect(name: str, revision: int, wanted: Layout, rules: Rules) -> Remotes:
+        await met.wait()
+        if revision == 2:
+            raise Invalid("node 'n' does not load")
+        return {"n": Elsewhere()}
+
+    whole = layout("fanout")
+    (step,) = whole.nodes
+    moved = replace(step, runtime="", files={}, remote="n")
+    apart = replace(whole, nodes=(moved,), apps={"n": Fanout(layout_of(step))})
+    revisions = tuple(RevisionState(number, f"d{number}", apart.to_json()) for number in (1, 2))
+    loading = Loading(lambda wanted: LoadedPlan(wanted, {}, []), lambda: None, connect)
+    loading.prepare(GatewayState(1, (), (ServiceState("iris", "default", Limits(), {1: 100.0}, revisions),)))
+    await asyncio.sleep(0.01)
+    assert loading.plans == {}
+    met.set()
+    await loading.settle()
+    assert loading.plans["iris", 1].flow is not None
+    assert loading.failed == {"iris/2": "node 'n' does not load"}
+
+
 async def test_what_is_not_needed_is_closed_once_it_is_idle() -> None:
     plan = StubPlan(lambda batch: batch)
-    loading = Loading(lambda _: plan.loaded, lambda: None)
+    loading = Loading(lambda _: plan.loaded, lambda: None, _nowhere)
     loading.prepare(GatewayState(1, (), (service(),)))
     await loading.settle()
     loading.drop({("iris", 1)}, lambda _: False)
