@@ -27,6 +27,8 @@ from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, 
 from aimass.graph.graph import INPUT, Source
 from aimass.metering.journal import Journal
 from aimass.monitoring.recorder import Recorder
+from aimass.serving.engine.counts import NodeCounts
+from aimass.serving.engine.flow import Flow
 from aimass.serving.executor import Executor
 from aimass.serving.layout import Layout, LayoutNode
 from aimass.serving.loader import LoadedPlan, load
@@ -99,6 +101,8 @@ class StubPlan:
     inline_rows: int = 0
     plan: str = "fused"
     closed: bool = False
+    flow: Flow | None = None
+    counts: NodeCounts = field(default_factory=NodeCounts)
 
     def run(self, batch: Batch, trace: Any = None) -> Batch:
         return self.call(batch)
