@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 import aimass
 from aimass.console.envelope import Envelope, handle_errors
-from aimass.console.routes import keys, logs, models, pages, platform, runs, services
+from aimass.console.routes import graphs, keys, logs, models, pages, platform, runs, services
 from aimass.control.context import Context
 
 API = "/api/v1"
@@ -26,7 +26,7 @@ def console_asgi(context: Context) -> Envelope:
     )
     app.state.context = context
     app.include_router(pages.router)
-    for part in (platform, services, models, runs, keys, logs):
+    for part in (platform, services, graphs, models, runs, keys, logs):
         app.include_router(part.router, prefix=API)
     handle_errors(app)
     return Envelope(app, context.settings.max_body_bytes)
