@@ -16,7 +16,7 @@ from aimass.graph import order
 from aimass.graph.build import build_graph
 from aimass.graph.builder import BuiltNode, GraphBuilder, Tensor
 from aimass.graph.document.nodes import NodeSpec
-from aimass.graph.revision import canonical
+from aimass.graph.revision import canonical, graph_of
 from aimass.graph.spec import ServiceSpec, load_service
 from tests.graph.registered import VOTE, WHOLE, lookup, one_model
 from tests.serving import random_graphs
@@ -73,6 +73,19 @@ def add(
     if node.kind == "transform":
         return builder.transform(name, said.pop("transform"), ports, **said)
     return builder.model(name, said.pop("model"), ports, **said)
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=random_graphs.services(least=2), data=st.data())
+def test_the_canonical_form_is_stable(text: str, data: st.DataObject) -> None:
+    """Whatever the order of the nodes in the document, and after a stay in the database."""
+    lines = text.splitlines(keepends=True)
+    first, last = lines.index("  nodes:\n") + 1, lines.index("  outputs:\n")
+    again = "".join([*lines[:first], *data.draw(st.permutations(lines[first:last])), *lines[last:]])
+    graph, other = random_graphs.graph_of(text), random_graphs.graph_of(again)
+    document = canonical(graph, load_service(Document(text, "service.yaml")))
+    assert canonical(other, load_service(Document(again, "service.yaml"))) == document
+    assert graph_of(json.loads(json.dumps(document))) == graph == other
 
 
 def check_same(text: str, find: Callable[[str, str], Any]) -> None:
