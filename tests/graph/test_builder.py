@@ -96,6 +96,9 @@ def check_same(text: str, find: Callable[[str, str], Any]) -> None:
         assert json.dumps(canonical(build_graph(again, find), again)) == wanted
 
 
+MEMBERS = one_model("digits-ensemble@1").replace(
+    "{x: $in.image}}", "{x: $in.image}, members: {forest: {retries: 1, fallback: linear}, vote: {quorum: 1}}}"
+)
 SETTINGS = [
     *("", "placement: fused\n", "limits: {deadline_ms: 20, batch_rows: 8}\n", "slo: {p95_ms: 5, error_rate: 0.1}\n"),
     "placement: fanout\nreplicas: {min: 0, max: 3, policy_options: {a: 1}}\n",
@@ -109,7 +112,7 @@ def test_a_random_service_comes_to_the_same_revision(text: str, more: str) -> No
 
 
 @pytest.mark.parametrize("more", SETTINGS)
-@pytest.mark.parametrize("text", [VOTE, WHOLE, one_model("digits-outer@1")])
+@pytest.mark.parametrize("text", [VOTE, WHOLE, one_model("digits-outer@1"), MEMBERS])
 def test_every_key_comes_to_the_same_revision(text: str, more: str) -> None:
     said = VOTE.replace("64]}", "64], allow_missing: false, picture: {height: 8, width: 8}}")
     for service in (text, said):
