@@ -71,6 +71,13 @@ class Control:
     def explain_document(self, document: str, name: str = "service.yaml") -> Json:
         return self._call("POST", "/explain", json={"document": document, "name": name})
 
+    def graph(self, name: str) -> Json:
+        """The current revision's boxes and lines, and how each node runs."""
+        return self._get(f"/services/{quote(name)}/graph")
+
+    def graph_document(self, document: str, name: str = "service.yaml") -> Json:
+        return self._call("POST", "/graph", json={"document": document, "name": name})
+
     # models
 
     def models(self) -> Json:

@@ -15,9 +15,9 @@ from aimass.control.reconciling.replicas import Replicas
 from aimass.core.clock import SystemClock
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
-from aimass.gateway.deployment import FAST_SERVE
 from aimass.gateway.door import Door
 from aimass.monitoring.process_log import keep_log
+from aimass.serving.nodes.environment import FAST_SERVE
 from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.local import LocalStore
 

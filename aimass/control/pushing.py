@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aimass.control.reconciling.files import write_whole
@@ -12,6 +12,7 @@ from aimass.core.settings import Settings
 from aimass.database.engine import Database
 from aimass.gateway.metrics import Snapshot
 from aimass.gateway.state import ReplicaReport
+from aimass.serving.nodes.wire import NodesState
 
 RECONCILER = "aimass-reconciler"
 NAMESPACE = "aimass"
@@ -39,6 +40,7 @@ class Overview:
     number: int
     reports: tuple[ReplicaReport, ...]
     counts: Snapshot  # of all replicas, gone ones too
+    nodes: Mapping[str, NodesState] = field(default_factory=dict)  # by the application of their revision
 
     def ready(self, service: str, revisions: Iterable[int]) -> int:
         """How many replicas have loaded all of these revisions."""

@@ -9,6 +9,7 @@ from aimass.control.pushing import NAMESPACE, PUSH_S, RECONCILER, Overview, Push
 from aimass.control.reconciling.applications import Applications
 from aimass.control.reconciling.draining import start_draining
 from aimass.control.reconciling.memory import Memory
+from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.replicas import Replicas
 from aimass.core.clock import SystemClock
 from aimass.core.settings import Settings
@@ -37,10 +38,17 @@ class Reconciler:
         self._memory.refresh()
         self._applications = Applications(settings)
         self._replicas = Replicas()
+        self._nodes = NodeApplications(ServeArm(home), SystemClock())
+        self._pushed = threading.Event()
         home.journal.mkdir(parents=True, exist_ok=True)
         start_draining(database, home.journal)
-        for work in (self._keep_applications, self._keep_current):
-            threading.Thread(target=_for_ever, args=(work,), name=f"aimass{work.__name__}", daemon=True).start()
+        rest = threading.Event()  # never set
+        for work, wake in (
+            (self._keep_applications, rest),
+            (self._keep_current, rest),
+            (self._keep_nodes, self._pushed),
+        ):
+            threading.Thread(target=_for_ever, args=(work, wake), name=f"aimass{work.__name__}", daemon=True).start()
 
     def ping(self) -> bool:
         """Whether it has come up."""
@@ -54,6 +62,7 @@ class Reconciler:
         """Send the state with this number, or a later one, to every replica."""
         if self._memory.number < number:
             self._memory.refresh()
+        self._pushed.set()
         return self._push()
 
     def await_loaded(self, number: int, timeout_s: float) -> Pushed:
@@ -81,6 +90,9 @@ class Reconciler:
     def _keep_applications(self) -> None:
         self._applications.ensure()
 
+    def _keep_nodes(self) -> None:
+        self._memory.tell_nodes(self._nodes.keep(*self._memory.needs()))
+
     def _keep_current(self) -> None:
         """What was stored without a push (its process died in between) reaches the replicas too."""
         if self._memory.refresh():
@@ -105,11 +117,12 @@ def start(settings: Settings) -> None:
     ray.get(actor.remote(settings).ping.remote())
 
 
-def _for_ever(work: Callable[[], Any]) -> None:
-    rest = threading.Event()
+def _for_ever(work: Callable[[], Any], wake: threading.Event) -> None:
+    """Now and then, and whenever it is woken."""
     while True:
         try:
             work()
         except Exception:  # noqa: BLE001 - the next look tries again
             _log.exception("%s failed", work.__name__)
-        rest.wait(LOOK_S)
+        wake.wait(LOOK_S)
+        wake.clear()

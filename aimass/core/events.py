@@ -27,6 +27,7 @@ class Trace:
     encode_s: float = 0.0
     total_s: float = 0.0
     node_s: dict[str, float] = field(default_factory=dict)
+    degraded: str = ""  # nodes that the answer had to do without, joined by commas
 
 
 @dataclass(frozen=True, slots=True)

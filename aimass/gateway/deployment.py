@@ -8,23 +8,12 @@ from ray.serve.schema import LoggingConfig
 
 from aimass.core.settings import Settings
 from aimass.gateway.replica import Gateway, mounted
+from aimass.serving.nodes.environment import FAST_SERVE
 
 APP = "gateway"
 DEPLOYMENT = "Gateway"
 CPUS = 0.1  # logical: two cores must hold gateway, console, reconciler and a training run
 DRAIN_S = 15.0  # the drain takes 1.2 s and then as long as the slowest request in flight
-
-FAST_SERVE = {
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
-    "RAY_SERVE_LOG_TO_STDERR": "0",
-    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
-    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_RECORD_INTERVAL_S": "0.5",
-    "OMP_NUM_THREADS": "1",
-}
-"""Set one by one: the flag that sets them all would also open Serve's own ports."""
 
 
 def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.Application:

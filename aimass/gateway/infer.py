@@ -7,8 +7,11 @@ when it follows another of its kind and 30 when it does not (its code has left t
 more than anything else here.
 """
 
+import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from aimass.core.batch import Batch, concat, take
 from aimass.core.clock import Clock
@@ -20,6 +23,8 @@ from aimass.gateway.protocols.oip import InferRequest
 from aimass.gateway.routes import Endpoint, Target
 from aimass.metering.journal import Journal, unmetered
 from aimass.monitoring.recorder import Recorder
+from aimass.serving.engine.flow import Flow
+from aimass.serving.engine.rounds import Passage, Rounds
 from aimass.serving.executor import Executor
 
 Headers = dict[bytes, bytes]
@@ -115,12 +120,14 @@ class Inference:
     """Runs calls."""
 
     def __init__(self, parts: Parts, max_body_bytes: int) -> None:
+        self._clock = parts.clock
         self._now = parts.clock.monotonic
         self._time = parts.clock.now
         self._journal = parts.journal
         self._recorder = parts.recorder
         self._executor = parts.executor
         self._max_body_bytes = max_body_bytes
+        self._rounds: WeakKeyDictionary[Target, Rounds] = WeakKeyDictionary()
 
     def prepare(self, call: Call, target: Target, body: Any) -> Job:
         """The call decoded and checked. Errors pass through."""
@@ -157,17 +164,51 @@ class Inference:
         return self._conclude(jobs)
 
     async def run_long(self, job: Job) -> Answer:
-        """The answer of a call that must not hold up the event loop. Errors pass through."""
-        trace = Trace(job.call.request_id)
-        target, request = job.target, job.request
+        """The answer of a call that must not hold up the event loop. Errors pass through. Cancelled, it stops what runs
+        for nobody else, and is not metered."""
+        target, flow = job.target, job.target.plan.flow
         limit = None if job.deadline == float("inf") else job.deadline
         target.series.in_flight += 1
         try:
-            job.outputs = await self._executor.submit(
-                target.slot, target.plan, request.batch, request.rows, limit, trace
-            )
+            if flow is not None:
+                return await self._run_flow(job, flow, limit)
+            return await self._run_in_thread(job, limit)
         finally:
             target.series.in_flight -= 1
+
+    async def _run_flow(self, job: Job, flow: Flow, limit: float | None) -> Answer:
+        rounds = self._rounds.get(job.target) or self._open(job.target, flow)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        passage = rounds.enter(job.request.batch, job.request.rows, limit, (job, future))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            rounds.take_back(passage)
+            raise
+
+    def _open(self, target: Target, flow: Flow) -> Rounds:
+        what, threads = f"service {target.service!r}", partial(self._executor.submit, target.slot)
+        rounds = Rounds(what, flow, threads, self._clock, self._arrived, target.slot.rules)
+        self._rounds[target] = rounds
+        return rounds
+
+    def _arrived(self, passages: list[Passage]) -> None:
+        """Rows that went through a flow together are back: their events are one write."""
+        now, jobs = self._now(), []
+        for passage in passages:
+            job: Job = passage.job[0]
+            job.ran, job.queue_s, job.share = now, passage.began_s - job.decoded, passage.share
+            job.outputs, job.error, job.nodes = passage.outputs, passage.error, passage.node_s
+            job.degraded = ",".join(passage.missing)
+            jobs.append(job)
+        for passage, answer in zip(passages, self._conclude(jobs), strict=True):
+            future = passage.job[1]
+            if not future.done():
+                future.set_exception(answer) if isinstance(answer, BaseException) else future.set_result(answer)
+
+    async def _run_in_thread(self, job: Job, limit: float | None) -> Answer:
+        target, request, trace = job.target, job.request, Trace(job.call.request_id)
+        job.outputs = await self._executor.submit(target.slot, target.plan, request.batch, request.rows, limit, trace)
         job.ran, job.queue_s, job.nodes = self._now(), trace.queue_s, trace.node_s or None
         answer = self._conclude([job])[0]
         if isinstance(answer, Exception):
@@ -235,6 +276,8 @@ class Inference:
     def _reply(self, job: Job) -> Answer:
         call, target = job.call, job.target
         target.series.answer(job.total_s, job.request.rows)
+        if job.degraded:
+            target.series.degraded += 1
         if self._recorder.wants(call.started + job.total_s):
             self._recorder.record(_trace(job))
         return job.answer
@@ -294,6 +337,7 @@ def _trace(job: Job) -> Trace:
         encode_s=call.started + job.total_s - job.ran,
         total_s=job.total_s,
         node_s=job.nodes or {},
+        degraded=job.degraded,
     )
 
 

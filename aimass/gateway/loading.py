@@ -2,17 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from aimass.core.clock import Clock
 from aimass.gateway.state import GatewayState, RevisionState
+from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Layout
 from aimass.serving.loader import LoadedPlan
+from aimass.serving.remote import Remotes
 
 Name = tuple[str, int]  # service, revision
 Load = Callable[[Layout], LoadedPlan]
+Connect = Callable[[str, int, Layout, Rules], Awaitable[Remotes]]
+"""(service, revision, its layout, how rows wait) → its fan-out nodes, when each of them answers."""
+
 AGAIN_S = 1.0  # after a first failure; twice as long after each further one
 AT_LEAST_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
@@ -30,8 +35,9 @@ class Failure:
 class Loading:
     """Used from one event loop. ``changed`` is called on it whenever a revision was loaded."""
 
-    def __init__(self, load: Load, changed: Callable[[], None], clock: Clock) -> None:
+    def __init__(self, load: Load, changed: Callable[[], None], connect: Connect, clock: Clock) -> None:
         self._load = load
+        self._connect = connect
         self._changed = changed
         self._now = clock.monotonic
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="aimass-load")  # one at a time leaves a core to calls
@@ -52,13 +58,17 @@ class Loading:
     def retry(self, state: GatewayState) -> None:
         """Begin to load what the state names, is not here, and has not failed only just now. What made it fail may
         have passed: a file that was not there yet, memory or disk that were full."""
-        wanted = {(service.name, item.number): item for service in state.services for item in service.revisions}
+        wanted = {
+            (service.name, item.number): (item, service.limits.rules)
+            for service in state.services
+            for item in service.revisions
+        }
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
-        for name, revision in wanted.items():
+        for name, (revision, rules) in wanted.items():
             if name in self.plans or name in self._tasks:
                 continue
             if name not in self._failures or self._now() >= self._failures[name].again_at:
-                self._tasks[name] = asyncio.create_task(self._take(name, revision))
+                self._tasks[name] = asyncio.create_task(self._take(name, revision, rules))
 
     async def settle(self) -> None:
         """Wait until every revision is loaded or has failed."""
@@ -75,10 +85,13 @@ class Loading:
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _take(self, name: Name, revision: RevisionState) -> None:
+    async def _take(self, name: Name, revision: RevisionState, rules: Rules) -> None:
         loop = asyncio.get_running_loop()
         try:
-            plan = await loop.run_in_executor(self._pool, lambda: self._load(Layout.from_json(revision.layout)))
+            layout = Layout.from_json(revision.layout)
+            plan = await loop.run_in_executor(self._pool, self._load, layout)
+            if layout.apps:
+                plan.connect(await self._connect(*name, layout, rules))
         except Exception as error:  # noqa: BLE001 - one bad revision must not take the replica down
             self._fail(name, str(error) or type(error).__name__)
         else:

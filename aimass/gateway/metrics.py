@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from aimass.serving.engine.counts import EVENTS, NodeCounts
+
 SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
@@ -29,19 +31,24 @@ class Snapshot:
     together: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision, node: rows of a call
     waits: dict[Labels, list[float]] = field(default_factory=dict)  # the same: seconds that its requests had waited
     lines_lost: dict[Labels, float] = field(default_factory=dict)  # no labels
+    degraded: dict[Labels, float] = field(default_factory=dict)  # service, revision: of the calls answered with 200
+    nodes: dict[Labels, float] = field(default_factory=dict)  # service, revision, node, event, its detail
+    breakers: dict[Labels, float] = field(default_factory=dict)  # service, revision, node
 
     def without_gauges(self) -> "Snapshot":
         """What stays true of a replica that is gone."""
-        return replace(self, in_flight={})
+        return replace(self, in_flight={}, breakers={})
 
 
 class Series:
     """The counts of one revision in one replica; the hot path adds to its fields."""
 
-    __slots__ = ("answered", "in_flight", "rows", "rows_sum", "seconds", "seconds_sum")
+    __slots__ = ("answered", "degraded", "in_flight", "nodes", "rows", "rows_sum", "seconds", "seconds_sum")
 
     def __init__(self) -> None:
         self.answered = 0
+        self.degraded = 0
+        self.nodes: NodeCounts | None = None
         self.in_flight = 0
         self.seconds = [0] * (len(SECONDS) + 1)
         self.seconds_sum = 0.0
@@ -55,6 +62,12 @@ class Series:
         self.seconds_sum += seconds
         self.rows[bisect_left(ROWS, rows)] += 1
         self.rows_sum += rows
+
+    def adopt(self, nodes: NodeCounts) -> None:
+        """The revision's nodes are counted there from now on; what was counted of them before stays."""
+        if self.nodes is not None and self.nodes is not nodes:
+            nodes.go_on_from(self.nodes)
+        self.nodes = nodes
 
 
 class Together:
@@ -119,10 +132,21 @@ class Metrics:
             shot.in_flight[labels] = series.in_flight
             shot.seconds[labels] = [*series.seconds, series.seconds_sum]
             shot.rows[labels] = [*series.rows, series.rows_sum]
+            if series.degraded:
+                shot.degraded[labels] = series.degraded
+            if series.nodes is not None:
+                _take_nodes(shot, labels, series.nodes)
         for labels, together in self._together.items():
             shot.together[labels] = [*together.rows, together.rows_sum]
             shot.waits[labels] = [*together.waits, together.waits_sum]
         return shot
+
+
+def _take_nodes(shot: Snapshot, labels: Labels, counts: NodeCounts) -> None:
+    for (event, node, detail), times in counts.totals():
+        shot.nodes[(*labels, node, event, detail)] = times
+    for node, state in counts.breakers.items():
+        shot.breakers[(*labels, node)] = state()
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
@@ -137,6 +161,10 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         _add_lists(total.rows, shot.rows)
         _add_lists(total.together, shot.together)
         _add_lists(total.waits, shot.waits)
+        _add(total.degraded, shot.degraded)
+        _add(total.nodes, shot.nodes)
+        for labels, state in shot.breakers.items():
+            total.breakers[labels] = max(state, total.breakers.get(labels, 0.0))
     return total
 
 
@@ -179,6 +207,25 @@ class _Collector:
         yield _histogram("aimass_batch_rows", "Rows in a call.", revision, ROWS, shot.rows)
         yield _histogram("aimass_together_rows", "Rows of several calls that ran as one.", node, ROWS, shot.together)
         yield _histogram("aimass_wait_seconds", "Seconds until a node ran a call's rows.", node, SECONDS, shot.waits)
+        degraded = CounterMetricFamily("aimass_degraded", "Answers that had to do without a node.", labels=revision)
+        for labels, count in sorted(shot.degraded.items()):
+            degraded.add_metric(labels, count)
+        breakers = GaugeMetricFamily(
+            "aimass_breaker_state", "0 closed, 1 half-open, 2 open; the worst of the replicas.", labels=node
+        )
+        for labels, count in sorted(shot.breakers.items()):
+            breakers.add_metric(labels, count)
+        yield from (degraded, breakers)
+        for event, (what, detail) in EVENTS.items():
+            yield _of_nodes(event, what, [*node, detail] if detail else node, shot.nodes)
+
+
+def _of_nodes(event: str, what: str, names: list[str], counts: dict[Labels, float]) -> Metric:
+    family = CounterMetricFamily(f"aimass_node_{event}", what, labels=names)
+    for (*labels, found, detail), count in sorted(counts.items()):
+        if found == event:
+            family.add_metric([*labels, detail][: len(names)], count)
+    return family
 
 
 def _histogram(

@@ -28,6 +28,8 @@ from aimass.monitoring.recorder import Recorder
 from aimass.registry.artifacts import checkout
 from aimass.serving.executor import Executor
 from aimass.serving.loader import load
+from aimass.serving.nodes.link import find_link
+from aimass.serving.nodes.senders import Senders
 from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.local import LocalStore
 
@@ -62,7 +64,9 @@ class Gateway:
         self.gateway.whole_metrics = self._whole_metrics
         self._load = Load()
         self._balancer = Balancer(Random())
-        self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded, clock)
+        self._senders = Senders(find_link, lambda *node: self._metrics.together(*node).observe, clock)
+        load_plan = partial(load, checkout=_checkout(settings))
+        self._loading = Loading(load_plan, self._loaded, self._senders.connect, clock)
         self._state = GatewayState(0)
         self._used: dict[str, int] = {}
         self._synced_at = clock.monotonic()
@@ -177,6 +181,7 @@ class Gateway:
         return answer
 
     def _take(self, answer: SyncAnswer) -> None:
+        self._senders.hear(answer.nodes)
         if answer.state is not None:
             self._apply(GatewayState.loads(answer.state))
         for key in self.gateway.keys.all():
@@ -192,6 +197,7 @@ class Gateway:
             (service.name, revision.number) for service in self._state.services for revision in service.revisions
         }
         self._loading.drop(needed)
+        self._senders.keep(self._loading.plans)
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._recorder.flush)
         self._metrics.lines_lost = self._recorder.dropped

@@ -174,13 +174,10 @@ def _deadline_s(limits: Limits) -> float:
 
 
 def _slot(state: ServiceState, old: Service | None) -> Slot:
-    limits = state.limits
     slot = next((target.slot for target in old.targets.values()), None) if old else None
     if slot is None:
-        slot = Slot(state.name, limits.max_concurrent, limits.max_queue)
-    rules = slot.rules
-    rules.width, rules.max_queue = limits.max_concurrent, limits.max_queue
-    rules.max_rows, rules.max_wait_s = limits.batch_rows, limits.max_wait_ms / 1e3
+        return Slot(state.name, state.limits.rules)
+    slot.rules.become(state.limits.rules)
     return slot
 
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from aimass.serving.batching.rules import Rules
+from aimass.serving.nodes.wire import NodesState
+
 
 @dataclass(frozen=True)
 class KeyState:
@@ -28,6 +31,11 @@ class Limits:
     max_concurrent: int = 2  # long calls that run at a time in one replica
     batch_rows: int = 64  # rows of several requests that run together
     max_wait_ms: float = 2.0  # the longest that a row waits for others
+
+    @property
+    def rules(self) -> Rules:
+        """How rows wait for calls that are long, or elsewhere."""
+        return Rules(self.batch_rows, self.max_wait_ms / 1e3, width=self.max_concurrent, max_queue=self.max_queue)
 
 
 @dataclass(frozen=True)
@@ -115,3 +123,4 @@ class SyncAnswer:
     shares: Mapping[str, float] = field(default_factory=dict)  # key id → this replica's share of the key's rate
     replicas: int = 1
     mean_requests_per_s: float = 0.0  # over the live replicas; those well above it let connections go
+    nodes: Mapping[str, NodesState] = field(default_factory=dict)  # Serve application of a revision → its fan-out nodes

@@ -86,19 +86,32 @@ class SloKeys(TypedDict, total=False):
     error_rate: float
 
 
-class Treatment(TypedDict, total=False):
-    """What a model or transform may be told beside what it is; the keys of service.yaml."""
-
+class _Treatment(TypedDict, total=False):
     required: bool
     deadline_ms: float
     retries: int
     hedge_after_ms: float
-    fallback: BuiltNode
     breaker: BreakerKeys
     placement: NodePlacement
     replicas: ReplicasKeys
     cpus: float
     gpus: float
+
+
+class MemberKeys(_Treatment, total=False):
+    """What a node inside an ensemble may be told."""
+
+    fallback: str  # a node of the same ensemble
+    quorum: int
+    on_missing: Literal["renormalise", "fail"]
+    members: "Mapping[str, MemberKeys]"
+
+
+class Treatment(_Treatment, total=False):
+    """What a model or transform may be told beside what it is; the keys of service.yaml."""
+
+    fallback: BuiltNode
+    members: Mapping[str, MemberKeys]
 
 
 class CombineKeys(TypedDict, total=False):
@@ -162,9 +175,9 @@ class GraphBuilder:
         outputs = (FEATURES,) if how == STACK else (LABEL, PROBABILITIES)
         return self._add(name, {"combine": how, "inputs": self._list(members), **keys}, outputs)
 
-    def stacking(self, name: str, ref: str, members: Sequence[Tensor], **treatment: Unpack[Treatment]) -> BuiltNode:
-        """The model ``ref`` over its members' outputs side by side."""
-        return self._call(name, {"combine": "stacking", "model": ref, "inputs": self._list(members)}, treatment)
+    def stacking(self, name: str, ref: str, inputs: Sequence[Tensor], **treatment: Unpack[Treatment]) -> BuiltNode:
+        """The model ``ref`` over other nodes' outputs side by side."""
+        return self._call(name, {"combine": "stacking", "model": ref, "inputs": self._list(inputs)}, treatment)
 
     def cascade(self, name: str, members: Sequence[Tensor], **keys: Unpack[CascadeKeys]) -> BuiltNode:
         """Members from the cheapest to the best; rows go on while a member's confidence is below its threshold."""

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from pydantic import ValidationError
+
 from aimass.core.errors import AimassError
 from aimass.core.policies import ONE_REPLICA, NodeScale
 from aimass.core.signature import TensorSpec
 from aimass.graph import choosing, order
 from aimass.graph.checks import edges, treatment
-from aimass.graph.document.nodes import STACKING, NodeSpec, SubGraphSpec
+from aimass.graph.document.nodes import STACKING, MemberSpec, NodeSpec, SubGraphSpec
 from aimass.graph.document.policies import ReplicasSpec, scale_of
 from aimass.graph.graph import FEATURES, INPUT, CostProfile, ModelInfo, Node, Source
 from aimass.graph.places import Place
@@ -121,6 +123,8 @@ class Expansion:
         edges.check_ports(info.signature, tensors, info.ref, scope.place.at("inputs"))
         if info.graph is not None:
             return self._expand_ensemble(name, spec, info, given, scope)
+        if spec.members is not None:
+            raise scope.place.at("members").error(f"{info.ref} is one {info.kind}, not an ensemble; it has no members")
         if info.profile is not None:
             self.profiles[info.ref] = info.profile
         inputs = tuple((port, source) for port, (source, _) in given.items())
@@ -153,7 +157,7 @@ class Expansion:
         if info.ref in scope.around:
             raise place.error(f"{info.ref} contains itself: {' → '.join((*scope.around, info.ref))}")
         assert info.graph is not None
-        graph = load_subgraph(info.graph, info.ref)
+        graph = with_members(load_subgraph(info.graph, info.ref), spec.members or {}, scope.place.at("members"))
         inner = replace(scope, prefix=f"{name}.", place=place, around=(*scope.around, info.ref))
         outputs = self.expand(graph, given, inner)
         for item in info.signature.outputs:
@@ -196,6 +200,22 @@ class Expansion:
         self.nodes[node.name] = node
         self.places[node.name] = scope.place
         return {item.name: (Source(node.name, item.name), item) for item in node.signature.outputs}
+
+
+def with_members(graph: SubGraphSpec, said: Mapping[str, MemberSpec], place: Place) -> SubGraphSpec:
+    """The ensemble's graph with what the service says of its nodes."""
+    nodes = dict(graph.nodes)
+    for name, member in said.items():
+        if name not in nodes:
+            raise place.at(name).error(f"the ensemble has no node {name!r}; its nodes: {', '.join(sorted(nodes))}")
+        own = nodes[name].model_dump(by_alias=True, exclude_unset=True)
+        try:
+            nodes[name] = NodeSpec.model_validate({**own, **member.model_dump(by_alias=True, exclude_unset=True)})
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = first["msg"].removeprefix("Value error, ")
+            raise place.at(name, *first["loc"]).error(problem) from None
+    return graph.model_copy(update={"nodes": nodes})
 
 
 def _tensor(known: Mapping[str, Given], source: Source, place: Place) -> Tensor:

@@ -95,6 +95,8 @@ def _line(at: float, replica: str, trace: Trace) -> bytes:
     }
     if trace.client_id:
         record["client_id"] = trace.client_id
+    if trace.degraded:
+        record["degraded"] = trace.degraded.split(",")
     if trace.error:
         record["kind"] = trace.error_kind
         record["error"] = trace.error

@@ -34,13 +34,11 @@ class Runnable(Protocol):
 
 
 class Slot:
-    """A service's share of the threads: calls that run at a time, requests that may wait, rows in one call."""
+    """A service's share of the threads: ``rules.width`` calls at a time. Its queue's bound holds for all its plans."""
 
-    def __init__(
-        self, service: str, max_concurrent: int, max_queue: int, max_rows: int = 1024, max_wait_s: float = 0.002
-    ) -> None:
+    def __init__(self, service: str, rules: Rules) -> None:
         self.service = service
-        self.rules = Rules(max_rows, max_wait_s, width=max_concurrent, max_queue=max_queue)
+        self.rules = rules
         self.running = 0
         self.batchers: WeakKeyDictionary[Runnable, Batcher] = WeakKeyDictionary()
         self.observers: WeakKeyDictionary[Runnable, Observe] = WeakKeyDictionary()

@@ -1,6 +1,6 @@
 """From a graph to the layout it gets: the alternatives explained, the chosen one compiled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aimass.core.errors import Invalid
 from aimass.graph.graph import Graph
@@ -8,7 +8,7 @@ from aimass.graph.spec import LimitsSpec, SloSpec
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout, Read, Store
 from aimass.serving.planner import Explanation, explain
-from aimass.serving.plans import fused, merged
+from aimass.serving.plans import fanout, fused, merged
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ def place(graph: Graph, placement: str, limits: LimitsSpec, slo: SloSpec, read: 
     except Invalid as error:
         unmergeable = str(error).removeprefix("cannot be merged: ")
     explanation = explain(graph, limits, slo, placement, unmergeable)
+    if placement == "fanout":
+        asked = replace(explanation, chosen="fanout", why="the service asks for it")
+        return Placed(asked, fanout.compile_fanout(graph))
     if explanation.chosen == "merged":
         return Placed(explanation, merged.merged_layout(graph, store(model)))
     return Placed(explanation, fused.compile_fused(graph) if explanation.chosen else None)

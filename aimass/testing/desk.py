@@ -32,13 +32,14 @@ class Desk:
     clock: ManualClock
     settings: Settings
 
-    def register(self, name: str, factor: float) -> str:
-        """A version that multiplies its input by ``factor``; its reference. ``champion`` points at it."""
+    def register(self, name: str, factor: float, model: bytes = b"") -> str:
+        """A version that multiplies its input by ``factor``, or another ``model``; its reference. ``champion`` points
+        at it."""
         context = self.context
         spec = TensorSpec("x", Datatype.FP32, (-1, 2))
         signature = Signature((spec,), (TensorSpec("y", Datatype.FP32, (-1, 2)),))
         with context.database.session() as session:
-            files = {"model.onnx": context.store.put(times(factor))}
+            files = {"model.onnx": context.store.put(model or times(factor))}
             manifest = Manifest("model", "onnx", files, signature)
             version = versions.register(session, context.store, name, manifest, DEFAULT_ACCOUNT, self.clock)
             aliases.move(session, f"{name}@champion", version.number, who="test", why="test", clock=self.clock)

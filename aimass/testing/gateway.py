@@ -28,9 +28,13 @@ from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, 
 from aimass.graph.graph import INPUT, Source
 from aimass.metering.journal import Journal
 from aimass.monitoring.recorder import Recorder
+from aimass.serving.batching.rules import Rules
+from aimass.serving.engine.counts import NodeCounts
+from aimass.serving.engine.flow import Flow
 from aimass.serving.executor import Executor
 from aimass.serving.layout import Layout, LayoutNode
 from aimass.serving.loader import LoadedPlan, load
+from aimass.serving.remote import Remotes
 
 SECRET = "aim_good"
 BEARER = {"authorization": f"Bearer {SECRET}"}
@@ -99,6 +103,8 @@ class StubPlan:
     signature: Signature = SIGNATURE
     inline_rows: int = 0
     plan: str = "fused"
+    flow: Flow | None = None
+    counts: NodeCounts = field(default_factory=NodeCounts)
 
     def run(self, batch: Batch, trace: Any = None) -> Batch:
         return self.call(batch)
@@ -202,3 +208,8 @@ def full_after(size_bytes: int) -> Iterator[None]:
 def trusting(certificate: Path) -> ssl.SSLContext:
     """A client's context that trusts one certificate."""
     return ssl.create_default_context(cafile=str(certificate))
+
+
+async def nowhere(_name: str, _revision: int, _layout: Layout, _rules: Rules) -> Remotes:
+    """For a ``Loading`` whose layouts have no nodes elsewhere."""
+    raise AssertionError("nothing here runs elsewhere")

@@ -42,6 +42,9 @@ async def test_from_a_file_to_a_service_and_back(desk: Desk, http: httpx.AsyncCl
     await answered(http.post("/services", json={"document": service_document("m@champion")}))
     assert desk.answer("twice") == (2, 5.0)
     assert (await answered(http.get("/services/twice/explain")))["revision"] == 2
+    assert (await answered(http.get("/services/twice/graph")))["revision"] == 2
+    body = {"document": service_document("m@champion"), "name": "twice.yaml"}
+    assert [box["name"] for box in (await answered(http.post("/graph", json=body)))["boxes"]] == ["x", "m", "y"]
     await answered(http.post("/services/twice/rollback"))
     assert desk.answer("twice") == (1, 3.0)
     listed = await answered(http.get("/services", params={"usage": "true"}))

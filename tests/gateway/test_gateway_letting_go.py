@@ -17,7 +17,7 @@ from aimass.gateway.protocols.http import Reply
 from aimass.gateway.state import GatewayState
 from aimass.serving.layout import Layout
 from aimass.serving.loader import LoadedPlan
-from aimass.testing.gateway import BEARER, INFER, Gateway, body, key, scores, service
+from aimass.testing.gateway import BEARER, INFER, Gateway, body, key, nowhere, scores, service
 
 HEADERS = [(b"authorization", BEARER["authorization"].encode())]
 SCOPE = {"type": "http", "method": "POST", "path": INFER, "headers": HEADERS, "client": ("127.0.0.1", 1)}
@@ -54,7 +54,7 @@ class Replica:
         self.models: list[Model] = []
         self.inline_rows = 9
         self.state = GatewayState(0)
-        self.loading = Loading(self._load, self._apply, SystemClock())
+        self.loading = Loading(self._load, self._apply, nowhere, SystemClock())
 
     async def take(self, *revisions: int, **limits: Any) -> None:
         """A state with one service of these revisions, all traffic on the first; then as once a second."""

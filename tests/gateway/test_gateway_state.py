@@ -1,20 +1,34 @@
 """Numbered states: as bytes and back, what they route, and what stays while something loads."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimass.core.batch import Batch
 from aimass.core.clock import ManualClock
 from aimass.core.errors import Invalid
 from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.routes import Table, build_table
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
-from aimass.serving.layout import Layout
+from aimass.serving.batching.rules import Rules
+from aimass.serving.layout import Fanout, Layout
 from aimass.serving.loader import LoadedPlan
-from aimass.testing.gateway import SIGNATURE, Gateway, StubPlan, body, connect, key, layout, service
+from aimass.serving.plans.fanout import layout_of
+from aimass.serving.remote import Remotes
+from aimass.testing.gateway import SIGNATURE, Gateway, StubPlan, body, connect, key, layout, nowhere, service
+
+
+class Elsewhere:
+    """A node that never answers."""
+
+    def call(self, batch: Batch, rows: int, deadline_s: float | None) -> "asyncio.Future[Batch]":
+        return asyncio.get_running_loop().create_future()
+
 
 names = st.text("abc-9", min_size=1, max_size=8)
 numbers = st.integers(1, 9)
@@ -122,7 +136,7 @@ async def test_loading_happens_beside_the_loop_and_failures_are_named() -> None:
             raise Invalid("artifact 00 is corrupted")
         return _plan()
 
-    loading = Loading(load, lambda: seen.append("changed"), ManualClock())
+    loading = Loading(load, lambda: seen.append("changed"), nowhere, ManualClock())
     bad = RevisionState(2, "d2", layout("fused").to_json())
     good = service()
     state = GatewayState(1, (), (ServiceState("iris", "default", Limits(), {1: 100.0}, (*good.revisions, bad)),))
@@ -148,7 +162,7 @@ async def test_what_could_not_be_loaded_is_tried_again_less_and_less_often_and_n
             raise Invalid("artifact 00 is missing")
         return _plan()
 
-    loading = Loading(load, lambda: None, clock)
+    loading = Loading(load, lambda: None, nowhere, clock)
     state = GatewayState(1, (), (service(),))
     loading.prepare(state)
     for _ in range(250):
@@ -170,13 +184,37 @@ async def test_nobody_tries_again_what_no_state_wants_any_more() -> None:
         tried.append(wanted.plan)
         raise Invalid("too little memory")
 
-    loading = Loading(load, lambda: None, clock)
+    loading = Loading(load, lambda: None, nowhere, clock)
     loading.prepare(GatewayState(1, (), (service(),)))
     await loading.settle()
     clock.advance(1000.0)
     loading.retry(GatewayState(2))
     await loading.settle()
     assert (len(tried), loading.failed) == (1, {})
+
+
+async def test_a_revision_with_nodes_elsewhere_is_loaded_when_they_answer_and_fails_with_their_reason() -> None:
+    met = asyncio.Event()
+
+    async def connect(name: str, revision: int, wanted: Layout, rules: Rules) -> Remotes:
+        await met.wait()
+        if revision == 2:
+            raise Invalid("node 'n' does not load")
+        return {"n": Elsewhere()}
+
+    whole = layout("fanout")
+    (step,) = whole.nodes
+    moved = replace(step, runtime="", files={}, remote="n")
+    apart = replace(whole, nodes=(moved,), apps={"n": Fanout(layout_of(step))})
+    revisions = tuple(RevisionState(number, f"d{number}", apart.to_json()) for number in (1, 2))
+    loading = Loading(lambda wanted: LoadedPlan(wanted, {}, []), lambda: None, connect, ManualClock())
+    loading.prepare(GatewayState(1, (), (ServiceState("iris", "default", Limits(), {1: 100.0}, revisions),)))
+    await asyncio.sleep(0.01)
+    assert loading.plans == {}
+    met.set()
+    await loading.settle()
+    assert loading.plans["iris", 1].flow is not None
+    assert loading.failed == {"iris/2": "node 'n' does not load"}
 
 
 def test_the_layout_of_a_state_is_what_serving_reads() -> None:

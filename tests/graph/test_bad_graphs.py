@@ -3,7 +3,7 @@
 import pytest
 
 from aimass.core.errors import DocumentError, Invalid
-from aimass.core.policies import NodeScale
+from aimass.core.policies import NodePolicy, NodeScale
 from tests.graph.registered import WHOLE, check_scaling, graph_from, one_model
 
 NODE = "graph.nodes."
@@ -125,7 +125,7 @@ def test_replicas_of_the_service_are_those_of_fanned_out_nodes() -> None:
 @pytest.mark.parametrize("key", ["retries: 1", "required: false", "fallback: all", "deadline_ms: 3"])
 def test_an_ensemble_has_no_policy_of_its_own(key: str) -> None:
     text = one_model("digits-ensemble@1").replace("{x: $in.image}}", f"{{x: $in.image}}, {key}}}")
-    with pytest.raises((DocumentError, Invalid), match=r"several nodes|stands in for") as caught:
+    with pytest.raises((DocumentError, Invalid), match=r"several nodes; say which|stands in for") as caught:
         graph_from(text)
     assert caught.value.field == f"{NODE}all.{key.partition(':')[0]}"
 
@@ -140,6 +140,46 @@ def test_an_ensemble_may_be_placed_as_a_whole() -> None:
     assert (graph.nodes[-1].kind, graph.nodes[-1].placement, graph.nodes[-1].scale) == ("combine", "", None)
     with pytest.raises(DocumentError, match="'gpus' is for"):
         graph_from(text.replace("placement: fanout, replicas: {max: 3}, ", ""))
+
+
+def test_the_nodes_of_an_ensemble_may_be_told_how_to_run() -> None:
+    said = """{x: $in.image}, members: {
+      forest: {placement: fanout, replicas: {max: 2}, required: false, fallback: linear},
+      vote: {quorum: 1}}}"""
+    graph = graph_from(one_model("digits-ensemble@1").replace("{x: $in.image}}", said))
+    nodes = {node.name: node for node in graph.nodes}
+    assert (nodes["all.forest"].placement, nodes["all.forest"].scale) == ("fanout", NodeScale(max=2))
+    assert nodes["all.forest"].policy == NodePolicy(required=False, fallback="all.linear")
+    assert (nodes["all.vote"].quorum, nodes["all.linear"].placement) == (1, "")
+
+
+def test_and_the_nodes_of_an_ensemble_in_it() -> None:
+    said = "{x: $in.image}, members: {inner: {members: {svm: {retries: 2}}}, svm: {retries: 1}}}"
+    with pytest.raises(DocumentError, match="has no node 'svm'; its nodes: forest, linear, scale, vote"):
+        graph_from(one_model("digits-outer@1").replace("{x: $in.image}}", said))
+    graph = graph_from(
+        one_model("digits-outer@1").replace("{x: $in.image}}", said.replace("{svm: {retries: 2", "{vote: {quorum: 1"))
+    )
+    nodes = {node.name: node for node in graph.nodes}
+    assert (nodes["all.svm"].policy.retries, nodes["all.inner.vote"].quorum) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("ref", "members", "field", "says"),
+    [
+        ("digits-ensemble@1", "{tree: {retries: 1}}", "members.tree", "no node 'tree'; its nodes: forest, linear"),
+        ("digits-ensemble@1", "{forest: {quorum: 1}}", "members.forest", "'quorum' does not belong to a model node"),
+        ("digits-ensemble@1", "{vote: {quorum: 3}}", "members.vote.quorum", "a quorum of 3 among 2 inputs"),
+        ("digits-ensemble@1", "{vote: {weights: [1, 2]}}", "members.vote.weights", "unknown key"),
+        ("digits-linear@2", "{forest: {retries: 1}}", "members", "is one model, not an ensemble"),
+    ],
+)
+def test_members_that_cannot_be_told_so(ref: str, members: str, field: str, says: str) -> None:
+    text = one_model(ref).replace("{x: $in.image}}", f"{{x: $in.image}}, members: {members}}}")
+    with pytest.raises(DocumentError) as caught:
+        graph_from(text)
+    assert says in str(caught.value)
+    assert (caught.value.field, caught.value.line) == (f"{NODE}all.{field}", 4)
 
 
 def test_scaling_is_asked_for_its_opinion() -> None:

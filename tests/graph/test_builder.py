@@ -16,7 +16,7 @@ from aimass.graph import order
 from aimass.graph.build import build_graph
 from aimass.graph.builder import BuiltNode, GraphBuilder, Tensor
 from aimass.graph.document.nodes import NodeSpec
-from aimass.graph.revision import canonical
+from aimass.graph.revision import canonical, graph_of
 from aimass.graph.spec import ServiceSpec, load_service
 from tests.graph.registered import VOTE, WHOLE, lookup, one_model
 from tests.serving import random_graphs
@@ -75,6 +75,19 @@ def add(
     return builder.model(name, said.pop("model"), ports, **said)
 
 
+@settings(deadline=None, max_examples=60)
+@given(text=random_graphs.services(least=2), data=st.data())
+def test_the_canonical_form_is_stable(text: str, data: st.DataObject) -> None:
+    """Whatever the order of the nodes in the document, and after a stay in the database."""
+    lines = text.splitlines(keepends=True)
+    first, last = lines.index("  nodes:\n") + 1, lines.index("  outputs:\n")
+    again = "".join([*lines[:first], *data.draw(st.permutations(lines[first:last])), *lines[last:]])
+    graph, other = random_graphs.graph_of(text), random_graphs.graph_of(again)
+    document = canonical(graph, load_service(Document(text, "service.yaml")))
+    assert canonical(other, load_service(Document(again, "service.yaml"))) == document
+    assert graph_of(json.loads(json.dumps(document))) == graph == other
+
+
 def check_same(text: str, find: Callable[[str, str], Any]) -> None:
     spec = load_service(Document(text, "service.yaml"))
     builder = built(spec)
@@ -83,6 +96,9 @@ def check_same(text: str, find: Callable[[str, str], Any]) -> None:
         assert json.dumps(canonical(build_graph(again, find), again)) == wanted
 
 
+MEMBERS = one_model("digits-ensemble@1").replace(
+    "{x: $in.image}}", "{x: $in.image}, members: {forest: {retries: 1, fallback: linear}, vote: {quorum: 1}}}"
+)
 SETTINGS = [
     *("", "placement: fused\n", "limits: {deadline_ms: 20, batch_rows: 8}\n", "slo: {p95_ms: 5, error_rate: 0.1}\n"),
     "placement: fanout\nreplicas: {min: 0, max: 3, policy_options: {a: 1}}\n",
@@ -96,7 +112,7 @@ def test_a_random_service_comes_to_the_same_revision(text: str, more: str) -> No
 
 
 @pytest.mark.parametrize("more", SETTINGS)
-@pytest.mark.parametrize("text", [VOTE, WHOLE, one_model("digits-outer@1")])
+@pytest.mark.parametrize("text", [VOTE, WHOLE, one_model("digits-outer@1"), MEMBERS])
 def test_every_key_comes_to_the_same_revision(text: str, more: str) -> None:
     said = VOTE.replace("64]}", "64], allow_missing: false, picture: {height: 8, width: 8}}")
     for service in (text, said):

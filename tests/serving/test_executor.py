@@ -12,6 +12,7 @@ from aimass.core.batch import Batch
 from aimass.core.clock import ManualClock
 from aimass.core.errors import Invalid, Timeout, Unavailable
 from aimass.core.events import Trace
+from aimass.serving.batching.rules import Rules
 from aimass.serving.executor import Executor, Slot
 
 BATCH: Batch = {"x": np.zeros((1, 1), np.float32)}
@@ -42,6 +43,10 @@ class Plan:
         return 2e6
 
 
+def slot_of(service: str, width: int, max_queue: int, max_rows: int = 64) -> Slot:
+    return Slot(service, Rules(max_rows, width=width, max_queue=max_queue))
+
+
 @pytest.fixture
 async def executor() -> AsyncIterator[Executor]:
     executor = Executor(1)
@@ -61,7 +66,7 @@ async def begun(plan: Plan) -> None:
 async def test_the_answer_comes_back_with_its_times(executor: Executor) -> None:
     plan, trace = Plan("a", []), Trace("r")
     plan.gate.set()
-    answer = await executor.submit(Slot("s", 1, 0), plan, BATCH, 1, None, trace)
+    answer = await executor.submit(slot_of("s", 1, 0), plan, BATCH, 1, None, trace)
     assert answer is BATCH
     assert trace.queue_s >= 0
     assert trace.node_s == {"a": 1.0}
@@ -69,7 +74,7 @@ async def test_the_answer_comes_back_with_its_times(executor: Executor) -> None:
 
 async def test_services_take_turns(executor: Executor) -> None:
     log: list[str] = []
-    greedy, modest = Slot("greedy", 1, 100, max_rows=1), Slot("modest", 1, 100, max_rows=1)
+    greedy, modest = slot_of("greedy", 1, 100, 1), slot_of("modest", 1, 100, 1)
     plan, other = Plan("greedy", log), Plan("modest", log)
     other.gate.set()
     tasks = [ask(executor, greedy, plan) for _ in range(6)]
@@ -84,7 +89,7 @@ async def test_services_take_turns(executor: Executor) -> None:
 
 async def test_calls_that_gave_up_do_not_earn_their_service_more_turns(executor: Executor) -> None:
     log: list[str] = []
-    hasty, modest = Slot("hasty", 1, 100, max_rows=1), Slot("modest", 1, 100, max_rows=1)
+    hasty, modest = slot_of("hasty", 1, 100, 1), slot_of("modest", 1, 100, 1)
     first, quick, other = Plan("first", log), Plan("hasty", log), Plan("modest", log)
     running = ask(executor, modest, first)
     await begun(first)
@@ -101,7 +106,7 @@ async def test_calls_that_gave_up_do_not_earn_their_service_more_turns(executor:
 
 async def test_a_service_runs_no_more_at_a_time_than_its_bound() -> None:
     executor, log = Executor(4), list[str]()
-    slot, plan = Slot("s", 2, 100, max_rows=1), Plan("a", log)
+    slot, plan = slot_of("s", 2, 100, 1), Plan("a", log)
     tasks = [ask(executor, slot, plan) for _ in range(5)]
     await begun(plan)
     await asyncio.sleep(0.02)
@@ -112,7 +117,7 @@ async def test_a_service_runs_no_more_at_a_time_than_its_bound() -> None:
 
 
 async def test_a_full_queue_sheds_with_a_time_to_come_back(executor: Executor) -> None:
-    slot, plan = Slot("s", 1, 2, max_rows=1), Plan("a", [])
+    slot, plan = slot_of("s", 1, 2, 1), Plan("a", [])
     tasks = [ask(executor, slot, plan) for _ in range(3)]
     await begun(plan)
     with pytest.raises(Unavailable, match="'s' has 2 calls waiting") as caught:
@@ -124,7 +129,7 @@ async def test_a_full_queue_sheds_with_a_time_to_come_back(executor: Executor) -
 
 
 async def test_a_deadline_that_passes_in_the_queue(executor: Executor) -> None:
-    slot, plan, waiting = Slot("s", 1, 5), Plan("a", []), Plan("b", [])
+    slot, plan, waiting = slot_of("s", 1, 5), Plan("a", []), Plan("b", [])
     first = ask(executor, slot, plan)
     await begun(plan)
     with pytest.raises(Timeout, match="in the queue of service 's'"):
@@ -136,7 +141,7 @@ async def test_a_deadline_that_passes_in_the_queue(executor: Executor) -> None:
 
 
 async def test_a_deadline_that_passes_while_it_runs_leaves_the_thread_taken(executor: Executor) -> None:
-    slot, plan = Slot("s", 1, 5), Plan("a", [])
+    slot, plan = slot_of("s", 1, 5), Plan("a", [])
     with pytest.raises(Timeout, match="before an answer of service 's'"):
         await ask(executor, slot, plan, asyncio.get_running_loop().time() + 0.02)
     assert slot.running == 1
@@ -153,13 +158,13 @@ async def test_a_deadline_that_has_passed_already_runs_nothing() -> None:
     clock = ManualClock(100.0)
     executor, plan = Executor(1, clock), Plan("a", [])
     with pytest.raises(Timeout, match="could run it"):
-        await ask(executor, Slot("s", 1, 5), plan, 99.9)
+        await ask(executor, slot_of("s", 1, 5), plan, 99.9)
     assert plan.log == []
     executor.close()
 
 
 async def test_cancelled_while_it_waits_it_never_runs(executor: Executor) -> None:
-    slot, plan, unwanted = Slot("s", 1, 5), Plan("a", []), Plan("b", [])
+    slot, plan, unwanted = slot_of("s", 1, 5), Plan("a", []), Plan("b", [])
     first = ask(executor, slot, plan)
     await begun(plan)
     task = ask(executor, slot, unwanted)
@@ -175,7 +180,7 @@ async def test_cancelled_while_it_waits_it_never_runs(executor: Executor) -> Non
 async def test_cancelled_in_the_tick_of_its_turn_it_gives_the_thread_back(
     executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slot, plan, unwanted, later = Slot("s", 1, 5), Plan("a", []), Plan("b", []), Plan("c", [])
+    slot, plan, unwanted, later = slot_of("s", 1, 5), Plan("a", []), Plan("b", []), Plan("c", [])
     first = ask(executor, slot, plan)
     await begun(plan)
     task = ask(executor, slot, unwanted)
@@ -193,7 +198,7 @@ async def test_cancelled_in_the_tick_of_its_turn_it_gives_the_thread_back(
 
 
 async def test_cancelled_while_it_runs_it_keeps_the_thread_until_it_ends(executor: Executor) -> None:
-    slot, plan, later = Slot("s", 1, 5), Plan("a", []), Plan("b", [])
+    slot, plan, later = slot_of("s", 1, 5), Plan("a", []), Plan("b", [])
     plan.error = RuntimeError("nobody is there to hear it")
     task = ask(executor, slot, plan)
     await begun(plan)
@@ -207,7 +212,7 @@ async def test_cancelled_while_it_runs_it_keeps_the_thread_until_it_ends(executo
 
 
 async def test_calls_that_wait_leave_together_each_with_its_own_part(executor: Executor) -> None:
-    slot, plan, told = Slot("s", 1, 100), Plan("a", []), list[tuple[int, int]]()
+    slot, plan, told = slot_of("s", 1, 100), Plan("a", []), list[tuple[int, int]]()
     slot.observers[plan] = lambda rows, waits: told.append((rows, len(waits)))
     traces = [Trace(str(number)) for number in range(5)]
     batches: list[Batch] = [{"x": np.full((number + 1, 1), number, np.float32)} for number in range(5)]
@@ -229,13 +234,13 @@ async def test_a_plan_without_nodes_is_timed_as_a_whole(executor: Executor) -> N
     plan, trace = Plan("merged", []), Trace("r")
     plan.names_nodes = False
     plan.gate.set()
-    await executor.submit(Slot("s", 1, 5), plan, BATCH, 1, None, trace)
+    await executor.submit(slot_of("s", 1, 5), plan, BATCH, 1, None, trace)
     assert list(trace.node_s) == ["merged"]
     assert trace.node_s["merged"] > 0
 
 
 async def test_a_plan_that_was_dropped_is_let_go(executor: Executor) -> None:
-    slot, plan = Slot("s", 1, 5), Plan("a", [])
+    slot, plan = slot_of("s", 1, 5), Plan("a", [])
     plan.gate.set()
     await ask(executor, slot, plan)
     del plan
@@ -245,7 +250,7 @@ async def test_a_plan_that_was_dropped_is_let_go(executor: Executor) -> None:
 
 async def test_two_revisions_share_the_bounds_of_their_service() -> None:
     executor = Executor(4)
-    slot, old, new = Slot("s", 1, 2, max_rows=1), Plan("old", []), Plan("new", [])
+    slot, old, new = slot_of("s", 1, 2, 1), Plan("old", []), Plan("new", [])
     tasks = [ask(executor, slot, plan) for plan in (old, new, old)]
     await begun(old)
     assert (slot.running, slot.waiting, new.log) == (1, 2, [])
@@ -259,7 +264,7 @@ async def test_two_revisions_share_the_bounds_of_their_service() -> None:
 
 
 async def test_an_error_reaches_its_caller_and_the_next_call_is_answered(executor: Executor) -> None:
-    slot, plan = Slot("s", 1, 5), Plan("a", [])
+    slot, plan = slot_of("s", 1, 5), Plan("a", [])
     plan.gate.set()
     plan.error = Invalid("no such thing")
     with pytest.raises(Invalid, match="no such thing"):

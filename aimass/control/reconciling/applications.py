@@ -7,7 +7,8 @@ from ray import serve
 
 from aimass.core import plugins
 from aimass.core.settings import Settings
-from aimass.gateway.deployment import APP, FAST_SERVE
+from aimass.gateway.deployment import APP
+from aimass.serving.nodes.environment import FAST_SERVE
 
 APPLICATIONS = {
     APP: "aimass.gateway.deployment:gateway_app",

@@ -37,6 +37,8 @@ def _to_json(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _from_json(data: Mapping[str, Any]) -> Snapshot:
+    if "requests" not in data:
+        raise ValueError("no snapshot")
     counts = {
         item.name: {tuple(labels): count for labels, count in data.get(item.name, ())} for item in fields(Snapshot)
     }

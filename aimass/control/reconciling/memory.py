@@ -1,7 +1,8 @@
 """What the reconciler knows: the newest state, and through the fleet every replica. No Ray, no threads of its own."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from aimass.control.pushing import Overview, Pushed
 from aimass.control.reconciling import counters
@@ -14,6 +15,7 @@ from aimass.database.engine import Database
 from aimass.gateway.fleet import Fleet
 from aimass.gateway.metrics import Snapshot
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
+from aimass.serving.nodes.wire import NodesState
 
 FORGET_S = 600.0  # a replica that is silent for so long is dead, not slow: its counters move into the kept sum
 
@@ -31,6 +33,7 @@ class Memory:
         self._fleet = Fleet()
         self._heard: dict[str, float] = {}
         self._saved: dict[str, Snapshot] = {}
+        self._nodes: Mapping[str, NodesState] = {}
         self._state = GatewayState(0)
         self._data = self._state.dumps()
         for replica, snapshot in counters.restore(self._counters_file).items():
@@ -40,6 +43,16 @@ class Memory:
     @property
     def number(self) -> int:
         return self._state.number
+
+    def needs(self) -> tuple[GatewayState, set[tuple[str, int]]]:
+        """The newest state, and the revisions that live replicas have loaded."""
+        with self._lock:
+            live = self._fleet.live(self._clock.monotonic())
+            return self._state, {revision for report in live for revision in report.loaded}
+
+    def tell_nodes(self, nodes: Mapping[str, NodesState]) -> None:
+        """How the applications of fan-out nodes stand; replicas hear of it with their next report."""
+        self._nodes = nodes
 
     @property
     def state(self) -> bytes:
@@ -66,7 +79,8 @@ class Memory:
         with self._lock:
             now = self._clock.monotonic()
             self._heard[report.replica] = now
-            return self._fleet.answer(report, self._state.number, self._data, now)
+            answer = self._fleet.answer(report, self._state.number, self._data, now)
+            return replace(answer, nodes=self._nodes)
 
     def acknowledge(self, answers: Iterable[object]) -> Pushed:
         """What a broadcast brought back: reports, and errors in place of those that failed or were too slow."""
@@ -107,4 +121,4 @@ class Memory:
     def overview(self) -> Overview:
         with self._lock:
             now = self._clock.monotonic()
-            return Overview(self._state.number, tuple(self._fleet.live(now)), self._fleet.total(now))
+            return Overview(self._state.number, tuple(self._fleet.live(now)), self._fleet.total(now), self._nodes)

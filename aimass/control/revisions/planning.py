@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from aimass.core import plugins
 from aimass.core.documents import Document
 from aimass.core.errors import AimassError, Invalid
 from aimass.core.ids import Digest
@@ -16,9 +15,9 @@ from aimass.graph.build import build_graph
 from aimass.graph.graph import Graph, ModelInfo
 from aimass.graph.spec import ServiceSpec, load_service
 from aimass.registry import aliases
-from aimass.serving.autoscaling import AUTOSCALING
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout
+from aimass.serving.nodes.sizing import policy_of
 from aimass.serving.placement import Placed, place
 from aimass.serving.planner import Explanation
 from aimass.storage.base import ArtifactStore
@@ -63,7 +62,7 @@ def draft(session: Session, text: str, name: str = NAME) -> Draft:
             profile=manifest.profile,
         )
 
-    graph = build_graph(spec, lookup, document, make_combiner, lambda scale: plugins.load(AUTOSCALING, scale.policy))
+    graph = build_graph(spec, lookup, document, make_combiner, policy_of)
     canonical = revision.canonical(graph, spec)
     return Draft(spec, graph, canonical, revision.digest(canonical))
 

@@ -32,10 +32,12 @@ def check_scale(spec: NodeSpec, asked: str, place: Place) -> None:
 
 
 def check_no_policy(spec: NodeSpec, what: str, place: Place) -> None:
-    """An ensemble becomes several nodes; each of them may have a policy of its own, in the ensemble's graph."""
+    """An ensemble becomes several nodes; each of them may have a policy of its own."""
     for key in POLICY_KEYS:
         if key in spec.model_fields_set:
-            raise place.at(key).error(f"{what} is an ensemble of several nodes; {key!r} belongs to one node")
+            raise place.at(key).error(
+                f"{what} is an ensemble of several nodes; say which, as in members: {{NODE: {{{key}: …}}}}"
+            )
 
 
 def check_fallback(

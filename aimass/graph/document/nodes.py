@@ -26,6 +26,7 @@ _BELONG = {
     "cases": ("switch",),
     "otherwise": ("switch",),
     "inputs": ("model", "transform", "combine", STACKING),
+    "members": ("model", STACKING),
     "placement": (*_CALLS, "combine", "switch", "cascade"),
     **dict.fromkeys((*POLICY_KEYS, *SCALE_KEYS), _CALLS),
 }
@@ -46,6 +47,15 @@ def _numbered(inputs: Any) -> Any:
         return inputs
     _once(inputs)
     return {str(index): source for index, source in enumerate(inputs)}
+
+
+class MemberSpec(PolicySpec):
+    """What a service says of a node inside an ensemble; it goes before what the ensemble says itself. ``fallback`` is a
+    node of the same ensemble; ``members`` are those of an ensemble in the ensemble."""
+
+    quorum: int | None = Field(default=None, ge=1)
+    on_missing: Literal["renormalise", "fail"] | None = None
+    members: dict[Label, "MemberSpec"] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,7 @@ class NodeSpec(PolicySpec):
     thresholds: tuple[Threshold, ...] | None = None
     temperatures: tuple[Temperature, ...] | None = None
     classes: tuple[int, ...] | None = None
+    members: dict[Label, MemberSpec] | None = None
     switch: str | None = None
     cases: dict[str, dict[TensorName, str]] | None = Field(default=None, min_length=1)
     otherwise: dict[TensorName, str] | None = Field(default=None, alias="else")

@@ -1,6 +1,7 @@
 """When rows leave, how many may wait, and how long what waits will take. Pure arithmetic."""
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,10 @@ TIMER_S = 0.001  # an event loop's timers are no finer; a shorter wait would bec
 ENOUGH = 10
 """Rows of a call whose fixed cost is a tenth of the rest: more of them save nothing worth waiting for."""
 
-LEARNING = 0.2  # weight of the newest call in the running mean of how calls compare with their predicted cost
+RECENT = 9
+"""Calls whose median says how calls compare with their predicted cost: one that waited for a replica to start, or hit
+a pause, must not have others refused."""
+
 SPARE = 1.2  # a call is refused when this many times what it is predicted to take would not fit before its deadline
 
 
@@ -30,28 +34,29 @@ class Rules:
     width: int = 1  # calls out at a time
     max_queue: int = 512  # requests that may wait
 
+    def become(self, other: "Rules") -> None:
+        """The same as ``other``."""
+        vars(self).update(vars(other))
+
 
 class Pace:
-    """How long calls take now: the predicted cost, and the running mean of real against predicted times."""
+    """How long calls take now: the predicted cost, and the median of real against predicted times of late."""
 
     def __init__(self, cost: Cost | None) -> None:
-        self._cost = cost
-        self._factor: float | None = None
+        self._cost: Cost = cost or _unknown
+        self._ratios: deque[float] = deque([1.0] if cost else [0.0], maxlen=RECENT)
+        self._factor = self._ratios[0]
         self.enough_rows = _enough(cost)
         """Beyond this a call gains less than a tenth by more rows: batching them would make everybody wait for all."""
 
     def learn(self, rows: int, seconds: float) -> None:
         """A call with so many rows took so long."""
-        ratio = seconds / max(self._cost(rows), 1e-9) if self._cost else seconds
-        known = self._factor
-        self._factor = ratio if known is None else known + LEARNING * (ratio - known)
+        self._ratios.append(seconds / max(self._cost(rows), 1e-9))
+        self._factor = sorted(self._ratios)[len(self._ratios) // 2]
 
     def predict_s(self, rows: int) -> float:
         """Seconds that a call with so many rows will take."""
-        factor = 1.0 if self._factor is None else self._factor
-        if self._cost:
-            return self._cost(rows) * factor
-        return 0.0 if self._factor is None else factor
+        return self._cost(rows) * self._factor
 
 
 def check_queue(what: str, waiting: int, limit: int, wait_s: float) -> None:
@@ -73,6 +78,10 @@ def check_deadline(what: str, left_s: float | None, wait_s: float, run_s: float)
             f"{what} is busy for {wait_s * 1e3:.0f} ms, and this call has {left_s * 1e3:.0f} ms left; try again later",
             retry_after_s=_retry_after(wait_s),
         )
+
+
+def _unknown(rows: int) -> float:
+    return 1.0
 
 
 def _enough(cost: Cost | None) -> int:

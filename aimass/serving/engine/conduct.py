@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from functools import partial
 
 from aimass.core.batch import Batch
 from aimass.core.clock import Clock
@@ -10,7 +11,7 @@ from aimass.core.errors import Timeout, Unavailable
 from aimass.core.policies import NodePolicy
 from aimass.serving.engine.counts import HEDGES, RETRIES, NodeCounts
 from aimass.serving.engine.nodes import FlowNode, Threads, Work, later
-from aimass.serving.resilience.breaker import Breaker
+from aimass.serving.resilience.breaker import Breaker, BreakerState
 from aimass.serving.resilience.budget import RetryBudget
 from aimass.serving.resilience.faults import is_passing, is_the_nodes
 
@@ -32,7 +33,7 @@ class Conduct:
         self.budget = RetryBudget(clock.monotonic())
         self.breaker = Breaker(policy.breaker) if policy.breaker else None
         if self.breaker is not None:
-            counts.breakers[name] = self.breaker
+            counts.breakers[name] = partial(_state, self.breaker, clock)
 
     def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads) -> Work:
         return _Call(self, inputs, rows, deadline_s, threads).answer()
@@ -171,6 +172,10 @@ class _Call:
         conduct.counts.add(what, conduct.name)
         self._begin(ticket, now)
         return True
+
+
+def _state(breaker: Breaker, clock: Clock) -> BreakerState:
+    return breaker.state(clock.monotonic())
 
 
 def give_up(*works: "asyncio.Future[Batch]") -> None:

@@ -1,23 +1,23 @@
 """What happens to a revision's nodes, counted in one replica: rows by port, failures, retries, stand-ins, breakers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from threading import get_ident
 
-from aimass.serving.resilience.breaker import Breaker
+from aimass.serving.resilience.breaker import BreakerState
 
 Event = tuple[str, str, str]
 """(what happened, node, detail). Rows have the port that answered them, failures the error's kind, others no detail."""
 
 CALLS, FAILURES, RETRIES, HEDGES, FALLBACKS, ROWS = "calls", "failures", "retries", "hedges", "fallbacks", "rows"
-EVENTS: Mapping[str, str] = {
-    CALLS: "",
-    FAILURES: "kind",
-    RETRIES: "",
-    HEDGES: "",
-    FALLBACKS: "",
-    ROWS: "port",
+EVENTS: Mapping[str, tuple[str, str]] = {
+    CALLS: ("Calls to a node.", ""),
+    FAILURES: ("Calls to a node that failed in the end.", "kind"),
+    RETRIES: ("Tries after one that failed.", ""),
+    HEDGES: ("Tries beside one that took long.", ""),
+    FALLBACKS: ("Calls to a node that its stand-in answered.", ""),
+    ROWS: ("Rows that a port of a cascade or switch answered.", "port"),
 }
-"""Each with the name of its detail."""
+"""What each is, and the name of its detail."""
 
 
 class NodeCounts:
@@ -25,7 +25,7 @@ class NodeCounts:
 
     def __init__(self) -> None:
         self._by_thread: dict[int, dict[Event, int]] = {}
-        self.breakers: dict[str, Breaker] = {}
+        self.breakers: dict[str, Callable[[], BreakerState]] = {}
 
     def add(self, what: str, node: str, detail: str = "", times: int = 1) -> None:
         """It happened so many times."""

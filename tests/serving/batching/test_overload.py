@@ -75,4 +75,4 @@ def test_twice_the_saturation_costs_less_than_a_tenth_of_what_gets_done(deadline
     assert outcomes[2.0].good > 0.9 * peak, outcomes
     assert outcomes[2.0].refused_after_s == 0
     for load, outcome in outcomes.items():
-        assert outcome.wasted <= 0.05 * outcome.good, f"at {load}: work done for nobody"
+        assert outcome.wasted <= 0.1 * outcome.good, f"at {load}: work done for nobody"

@@ -146,19 +146,19 @@ def test_a_breaker_leaves_a_failing_node_alone_and_tries_it_again() -> None:
                 await made.run(ONE)
         with pytest.raises(Unavailable, match=r"node 'a' has failed too often and is left alone for another 5\.0 s"):
             await made.run(ONE)
-        assert (len(remote.tries), breaker.state(loop.time())) == (2, BreakerState.OPEN)
+        assert (len(remote.tries), breaker()) == (2, BreakerState.OPEN)
         await asyncio.sleep(5)
-        assert breaker.state(loop.time()) is BreakerState.HALF_OPEN
+        assert breaker() is BreakerState.HALF_OPEN
         with pytest.raises(Unavailable, match="died"):
             await made.run(ONE)
-        assert breaker.state(loop.time()) is BreakerState.OPEN
+        assert breaker() is BreakerState.OPEN
         await asyncio.sleep(5)
         trial = asyncio.ensure_future(made.run(ONE))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable, match="until one trial has ended"):
             await made.run(ONE)
         await trial
-        assert breaker.state(loop.time()) is BreakerState.CLOSED
+        assert breaker() is BreakerState.CLOSED
         await _right(made)
 
     run(program)
@@ -181,7 +181,7 @@ def test_a_breaker_hears_of_the_nodes_own_deadline() -> None:
         made, _ = _one(loop, NodePolicy(deadline_ms=10, breaker=Breaker(1, 5.0)), SILENT)
         with pytest.raises(Timeout):
             await made.run(ONE, deadline_s=loop.time() + 1)
-        assert made.plan.counts.breakers["a"].state(loop.time()) is BreakerState.OPEN
+        assert made.plan.counts.breakers["a"]() is BreakerState.OPEN
 
     run(program)
 

@@ -11,7 +11,7 @@ from aimass.core.batch import Batch
 from aimass.core.errors import Timeout
 from aimass.graph.graph import Graph
 from aimass.serving.engine.flight import FlowCall
-from tests.serving.engine.engine_graphs import Oracle, graphs, rows
+from tests.serving.engine.engine_graphs import Oracle, graphs, layout_of, rows
 from tests.serving.engine.faulty import FAULTS, FINE, SILENT, Fate, Faulty, Made
 from tests.serving.virtual_time import VirtualLoop, run
 
@@ -35,7 +35,9 @@ def test_the_answer_is_that_of_those_who_answered(found: Graph, count: int, data
     away = data.draw(st.sets(st.sampled_from(models), min_size=1))
     dead = frozenset(data.draw(st.sets(st.sampled_from(sorted(away)))))
     fates = {name: data.draw(_fates(name in dead)) for name in sorted(away)}
-    batch = rows(count, seed=len(models))
+    if any(node.kind in ("switch", "cascade") for node in found.nodes):
+        count = 1  # what is lost behind a choice is lost for all rows of a call, which no row by itself can tell
+    batch = rows(count, seed=data.draw(st.integers(0, 99)))
 
     async def program(loop: VirtualLoop) -> tuple[Outcome, FlowCall, float]:
         made = Made(found, loop, {name: Faulty(name, mine) for name, mine in fates.items()})
@@ -76,8 +78,6 @@ def _with_lost_inputs(found: Graph, dead: frozenset[str]) -> set[str]:
 
 
 def _required(found: Graph) -> set[str]:
-    from tests.serving.engine.engine_graphs import layout_of
-
     return {node.name for node in layout_of(found).nodes_all() if node.policy.required}
 
 

@@ -1,0 +1,1 @@
+"""``aimass graph``: services as pictures."""

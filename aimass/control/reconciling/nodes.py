@@ -1,0 +1,158 @@
+"""The Serve applications of revisions with fan-out nodes: there while the state names them, or a replica has them.
+
+What is to be done is decided without Ray; ``ServeArm`` does it.
+"""
+
+import logging
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aimass.core.clock import Clock
+from aimass.core.home import Home
+from aimass.gateway.deployment import APP
+from aimass.gateway.state import GatewayState
+from aimass.serving.batching.rules import Rules
+from aimass.serving.layout import Layout
+from aimass.serving.nodes.wire import NodesState, app_name, revision_of
+
+Revision = tuple[str, int]
+LINGER_S = 5.0  # an application that nobody needs is kept so long: a replica may be about to report that it has it
+RETRY_S = 30.0  # one that could not start, and is still wanted, is tried again after that
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an application is made of."""
+
+    layout: Layout
+    rules: Rules
+
+
+class Arm(Protocol):
+    """Serve, as far as it is needed."""
+
+    def applications(self) -> Mapping[str, NodesState]:
+        """All that there are; none before Serve runs."""
+
+    def start(self, app: str, wanted: Wanted) -> None:
+        """Start it, or start it anew, without waiting until it runs."""
+
+    def end(self, app: str) -> None:
+        """Let the application finish what it does, and go; without waiting for it."""
+
+
+class NodeApplications:
+    """Used from one thread."""
+
+    def __init__(self, arm: Arm, clock: Clock) -> None:
+        self._arm = arm
+        self._clock = clock
+        self._unneeded_s: dict[str, float] = {}  # since when
+        self._failed_s: dict[str, float] = {}
+        self._refused: dict[str, str] = {}  # by Serve itself, with its reason
+        self._number = -1
+        self._wanted: dict[str, Wanted] = {}
+
+    def keep(self, state: GatewayState, held: Collection[Revision]) -> dict[str, NodesState]:
+        """Bring Serve nearer to what ``state`` names and what live replicas hold; how the applications stand."""
+        there = self._arm.applications()
+        if APP not in there:
+            return {}  # Serve is being started
+        if state.number != self._number:
+            self._number, self._wanted = state.number, _wanted(state)
+        now = self._clock.monotonic()
+        states = {app: NodesState({}, reason) for app, reason in self._refused.items()}
+        states |= {app: item for app, item in there.items() if revision_of(app)}
+        for app, wanted in self._wanted.items():
+            if app not in states or self._is_to_be_tried_again(app, states[app], now):
+                self._start(app, wanted)
+        for app in states:
+            if app in self._wanted or revision_of(app) in held:
+                self._unneeded_s.pop(app, None)
+            elif now - self._unneeded_s.setdefault(app, now) >= LINGER_S:
+                self._end(app)
+        for known in (self._unneeded_s, self._failed_s):
+            for app in [app for app in known if app not in states]:
+                del known[app]
+        return states
+
+    def _start(self, app: str, wanted: Wanted) -> None:
+        _log.info("starting %s", app)
+        self._refused.pop(app, None)
+        try:
+            self._arm.start(app, wanted)
+        except Exception as error:  # noqa: BLE001 - one bad application must not keep the others from starting
+            _log.warning("%s was not started: %s", app, error)
+            self._refused[app] = str(error) or type(error).__name__
+
+    def _end(self, app: str) -> None:
+        _log.info("ending %s", app)
+        if self._refused.pop(app, None) is None:
+            self._arm.end(app)
+
+    def _is_to_be_tried_again(self, app: str, state: NodesState, now: float) -> bool:
+        if not state.failed:
+            self._failed_s.pop(app, None)
+            return False
+        since = self._failed_s.setdefault(app, now)
+        if now - since < RETRY_S:
+            return False
+        del self._failed_s[app]
+        return True
+
+
+class ServeArm:
+    """Ray Serve itself."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def applications(self) -> Mapping[str, NodesState]:
+        from ray import serve
+
+        return {name: _as_state(app) for name, app in serve.status().applications.items()}
+
+    def start(self, app: str, wanted: Wanted) -> None:
+        from ray import serve
+
+        from aimass.serving.nodes.applications import node_application
+
+        application = node_application(self._home, wanted.layout, wanted.rules)
+        target = serve.RunTarget(application, name=app, route_prefix=None)
+        serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+
+    def end(self, app: str) -> None:
+        from ray import serve
+
+        serve.delete(app, _blocking=False)
+
+
+def _wanted(state: GatewayState) -> dict[str, Wanted]:
+    found = {}
+    for service in state.services:
+        for revision in service.revisions:
+            if revision.layout.get("apps"):
+                layout = Layout.from_json(revision.layout)
+                found[app_name(service.name, revision.number)] = Wanted(layout, service.limits.rules)
+    return found
+
+
+def _as_state(app: Any) -> NodesState:
+    """Replicas that run, of an application that is not going; why it does not start."""
+    replicas = {
+        name: sum(count for state, count in deployment.replica_states.items() if str(state.value) == "RUNNING")
+        for name, deployment in app.deployments.items()
+    }
+    failed = str(app.status.value) == "DEPLOY_FAILED"
+    messages = [app.message, *(deployment.message for deployment in app.deployments.values())]
+    return NodesState(replicas, _reason("\n".join(messages)) if failed else "")
+
+
+def _reason(message: str) -> str:
+    """What our own error said, out of the traceback that Serve shows; else its last line."""
+    ours = re.findall(r"^aimass\.core\.errors\.\w+: (.+)$", message, re.MULTILINE)
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return str(ours[-1]) if ours else lines[-1] if lines else "its application could not be started"

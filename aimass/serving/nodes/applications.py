@@ -1,0 +1,77 @@
+"""A revision's fan-out nodes as one Serve application without a route: only handles reach it."""
+
+from typing import Any
+
+from ray import serve
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+from ray.serve.schema import LoggingConfig
+
+from aimass.core.home import Home
+from aimass.core.policies import NodeScale
+from aimass.serving.autoscaling import AUTOSCALING
+from aimass.serving.batching.rules import Rules
+from aimass.serving.layout import Fanout, Layout
+from aimass.serving.nodes.deployment import Node
+from aimass.serving.nodes.environment import FAST_SERVE
+from aimass.serving.nodes.sizing import policy_options
+
+DRAIN_S = 15.0  # a call that runs when its replica is to go may take that long
+MAX_ONGOING = 100  # calls in one replica; senders keep to far fewer
+CONSTRUCTOR_TRIES = 2  # a replica that cannot load its model will not the next time either
+
+
+def node_application(home: Home, layout: Layout, rules: Rules) -> serve.Application:
+    """The application of ``layout.apps``, each a deployment named as its key.
+
+    ``rules``: how rows wait inside a replica. Serve wants one deployment to hold the others: the last one does.
+    """
+    bound: list[Any] = []
+    for name, fanout in layout.apps.items():
+        deployment = _deployment(name, fanout.scale)
+        others = bound if len(bound) == len(layout.apps) - 1 else []
+        bound.append(deployment.bind(name, home, fanout.layout.to_json(), rules, _device(fanout), *others))
+    application: serve.Application = bound[-1]
+    return application
+
+
+def _deployment(name: str, scale: NodeScale) -> serve.Deployment:
+    options: dict[str, Any] = {"num_cpus": scale.cpus, "runtime_env": {"env_vars": FAST_SERVE}}
+    if scale.gpus:
+        options["num_gpus"] = scale.gpus
+    return serve.deployment(
+        Node,
+        name=name,
+        max_ongoing_requests=MAX_ONGOING,
+        max_constructor_retry_count=CONSTRUCTOR_TRIES,
+        graceful_shutdown_timeout_s=DRAIN_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        health_check_period_s=1,
+        health_check_timeout_s=10,
+        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+        ray_actor_options=options,
+        **_size(scale),
+    )
+
+
+def _size(scale: NodeScale) -> dict[str, Any]:
+    if scale.min == scale.max:
+        return {"num_replicas": scale.min}
+    return {
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=scale.min,
+            initial_replicas=max(1, scale.min),  # a deploy waits for an answer of each node
+            max_replicas=scale.max,
+            metrics_interval_s=0.5,
+            look_back_period_s=2,
+            upscale_delay_s=0,
+            downscale_delay_s=0,  # the policy itself waits before it shrinks
+            policy=AutoscalingPolicy(
+                policy_function=AUTOSCALING.get(scale.policy, scale.policy), policy_kwargs=policy_options(scale)
+            ),
+        )
+    }
+
+
+def _device(fanout: Fanout) -> str:
+    """A node that asks for no GPU leaves them to those that do."""
+    return "cuda" if fanout.scale.gpus else "cpu"

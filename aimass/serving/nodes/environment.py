@@ -1,0 +1,17 @@
+"""How our Serve replicas run: everything on their one event loop, calls between them straight over gRPC."""
+
+MAX_MESSAGE_BYTES = 512 * 1024 * 1024
+"""Of one call between replicas, either way; a batch whose tensors are larger is cut (Serve's own limit is 4 MiB)."""
+
+FAST_SERVE = {
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_RECORD_INTERVAL_S": "0.5",
+    "OMP_NUM_THREADS": "1",
+}
+"""Set one by one: the flag that sets them all would also open Serve's own ports."""
