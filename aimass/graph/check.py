@@ -65,10 +65,11 @@ def combine_signature(spec: NodeSpec, members: Mapping[str, TensorSpec], place: 
             raise place.at("weights").error("weights must be 0 or more, and not all 0")
     if spec.classes is not None and len(spec.classes) != first.shape[1]:
         raise place.at("classes").error(f"{len(spec.classes)} classes for {first.shape[1]} probabilities")
+    has_names = any(isinstance(label, str) for label in spec.classes or ())
     return Signature(
         inputs=tuple(TensorSpec(port, member.datatype, member.shape) for port, member in members.items()),
         outputs=(
-            TensorSpec(LABEL, Datatype.INT64, (-1,)),
+            TensorSpec(LABEL, Datatype.BYTES if has_names else Datatype.INT64, (-1,)),
             TensorSpec(PROBABILITIES, Datatype.FP32, first.shape),
         ),
     )

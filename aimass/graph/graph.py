@@ -65,7 +65,7 @@ class Node:
     files: Mapping[str, Digest] = field(default_factory=dict)
     combine: str = ""
     weights: tuple[float, ...] | None = None
-    classes: tuple[int, ...] | None = None
+    classes: tuple[int | str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
+def _classes(classes: tuple[Any, ...]) -> tuple[int | str, ...]:
+    if {type(label) for label in classes} not in ({int}, {str}):
+        raise ValueError("classes are whole numbers, or names; not both, and nothing else (quote a name like 'no')")
+    return classes
+
+
 def _numbered(inputs: Any) -> Any:
     return {str(index): source for index, source in enumerate(inputs)} if isinstance(inputs, list) else inputs
 
@@ -98,7 +104,7 @@ class NodeSpec(_Part):
     combine: str | None = None
     inputs: Annotated[dict[str, str], BeforeValidator(_numbered)]
     weights: tuple[float, ...] | None = None
-    classes: tuple[int, ...] | None = None
+    classes: Annotated[tuple[Any, ...], AfterValidator(_classes)] | None = None
 
     @property
     def kind(self) -> str:

@@ -24,7 +24,7 @@ class LayoutNode:
     files: Mapping[str, Digest] = field(default_factory=dict)
     combine: str = ""
     weights: tuple[float, ...] | None = None
-    classes: tuple[int, ...] | None = None
+    classes: tuple[int | str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Without what is empty."""

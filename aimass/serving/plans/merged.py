@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
@@ -12,7 +11,7 @@ from aimass.core.ids import Digest
 from aimass.core.signature import NUMPY, TensorSpec
 from aimass.graph.check import LABEL, PROBABILITIES
 from aimass.graph.graph import INPUT, Graph, Node, Source
-from aimass.serving.combining import make_combiner
+from aimass.serving.combining import labels_of, make_combiner
 from aimass.serving.layout import Layout, LayoutNode, Read
 from aimass.serving.plans import onnx_parts
 from aimass.serving.plans.mergeable import why_not_merged
@@ -110,7 +109,7 @@ def _combine(node: Node, names: Mapping[Source, str]) -> tuple[list[NodeProto], 
     best = label if node.classes is None else f"{prefix}best"
     nodes = [*nodes, helper.make_node("ArgMax", [probabilities], [best], f"{prefix}argmax", axis=1, keepdims=0)]
     if node.classes is not None:
-        classes = numpy_helper.from_array(np.array(node.classes, np.int64), f"{prefix}classes")
+        classes = numpy_helper.from_array(labels_of(node.classes), f"{prefix}classes")
         constants = [*constants, classes]
         nodes.append(helper.make_node("Gather", [classes.name, best], [label], f"{prefix}gather", axis=0))
     return nodes, constants
