@@ -9,10 +9,12 @@
     ├── Denied             denied            the key lacks a scope
     ├── PaymentRequired    payment_required  no money left
     ├── TooLarge           too_large         over a size limit
+    │   └── TooLargeHead   too_large         that of a request's head
     ├── Limited            limited           over a rate; `retry_after_s`
     ├── Unavailable        unavailable       cannot serve now; `retry_after_s`
     ├── Timeout            timeout           the deadline passed
-    │   └── SlowBody       timeout           that of a body on its way here: the caller was late
+    │   ├── SlowBody       timeout           that of a body on its way here: the caller was late
+    │   └── SlowHead       timeout           that of a head on its way here
     └── Bug                bug               ours; never the caller's fault
 
 Errors cross process borders by pickling, so every argument goes to ``super().__init__``.
@@ -90,6 +92,10 @@ class TooLarge(AimassError):
     kind = Kind.TOO_LARGE
 
 
+class TooLargeHead(TooLarge):
+    """The head of a request is over its limit."""
+
+
 class Limited(AimassError):
     kind = Kind.LIMITED
 
@@ -104,6 +110,10 @@ class Timeout(AimassError):
 
 class SlowBody(Timeout):
     """The caller did not send its body in time."""
+
+
+class SlowHead(Timeout):
+    """The caller did not send the head of its request in time."""
 
 
 class Bug(AimassError):

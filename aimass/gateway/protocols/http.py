@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from aimass.core.errors import AimassError, Bug, Kind, SlowBody
+from aimass.core.errors import AimassError, Bug, Kind, SlowBody, SlowHead, TooLargeHead
 
 Header = tuple[bytes, bytes]
 Receive = Callable[[], Awaitable[Any]]
@@ -30,6 +30,8 @@ STATUS = {
     Kind.BUG: 500,
 }
 REQUEST_TIMEOUT = 408  # late was the caller, not the platform
+CLOSER: dict[type[AimassError], int] = {SlowBody: REQUEST_TIMEOUT, SlowHead: REQUEST_TIMEOUT, TooLargeHead: 431}
+"""Errors for which HTTP has a status of its own."""
 
 
 class Head:
@@ -97,7 +99,7 @@ def refusal(error: AimassError, request_id: str) -> Reply:
     if error.kind is Kind.UNAUTHENTICATED:
         headers.append((b"www-authenticate", b"Bearer"))
     body = {"error": str(error), "kind": error.kind.value, "field": error.field or None, "request_id": request_id}
-    status = REQUEST_TIMEOUT if isinstance(error, SlowBody) else STATUS[error.kind]
+    status = CLOSER.get(type(error), STATUS[error.kind])
     return Reply(Head(status, headers), orjson.dumps(body), request_id)
 
 
