@@ -7,7 +7,7 @@ from typing import Any
 
 from aimass.control.pushing import NAMESPACE, PUSH_S, RECONCILER, Overview, Pushed
 from aimass.control.reconciling.applications import Applications
-from aimass.control.reconciling.draining import start_draining
+from aimass.control.reconciling.draining import Draining, start_draining
 from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.replicas import Replicas
 from aimass.core.clock import SystemClock
@@ -38,7 +38,7 @@ class Reconciler:
         self._applications = Applications(settings)
         self._replicas = Replicas()
         home.journal.mkdir(parents=True, exist_ok=True)
-        start_draining(database, home.journal)
+        start_draining(Draining(database, settings, SystemClock()))
         for work in (self._keep_applications, self._keep_current):
             threading.Thread(target=_for_ever, args=(work,), name=f"aimass{work.__name__}", daemon=True).start()
 
