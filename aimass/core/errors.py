@@ -4,7 +4,8 @@
     ├── NotFound           not_found         the named thing does not exist
     ├── Conflict           conflict          it exists already, or changed meanwhile
     ├── Invalid            invalid           the input is wrong; `field` says where
-    │   └── DocumentError                    a YAML document is wrong; `line` says where
+    │   ├── DocumentError                    a YAML document is wrong; `line` says where
+    │   └── WrongMethod                      the path is there, for other methods; `allowed` names them
     ├── Unauthenticated    unauthenticated   no key, or not a good one
     ├── Denied             denied            the key lacks a scope
     ├── PaymentRequired    payment_required  no money left
@@ -74,6 +75,17 @@ class DocumentError(Invalid):
         super().__init__(message, field, retry_after_s)
         self.args = (message, field, retry_after_s, line)
         self.line = line
+
+
+class WrongMethod(Invalid):
+    """The path takes other methods than the one it was called by."""
+
+    def __init__(
+        self, message: str, field: str = "", retry_after_s: float = 0.0, allowed: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, field, retry_after_s)
+        self.args = (message, field, retry_after_s, allowed)
+        self.allowed = allowed
 
 
 class Unauthenticated(AimassError):
