@@ -1,6 +1,6 @@
 """What a stranger sees first: the example trained unless it is deployed, one real picture sent, and how to go on."""
 
-import shutil
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +112,7 @@ def _say_how_to_call(file: "PlatformFile", home: "Home", service: str, path: Pat
     if path.name == ROWS:
         flag, python = "rows", f'json.load(open("{path}"))'
     terminal.say(f"""
-From a shell{_activation()}:
+From a shell{activation()}:
   aimass predict {service} --{flag} {path}
   curl -s{trust} {file.url}/v2/models/{service}/infer -H "Authorization: Bearer $(cat {home.key_file})" -d '{body}'
 
@@ -124,10 +124,10 @@ From Python:
 The key lies in {home.key_file} (mode 600).""")
 
 
-def _activation() -> str:
-    """What to do first where the shell does not find the commands, as after `make up`."""
+def activation() -> str:
+    """What to do first where the shell does not find the commands, as after `make up`; PATH was widened for jobs."""
     activate = Path(sys.prefix) / "bin" / "activate"
-    if shutil.which("aimass") or not activate.exists():
+    if os.environ.get("VIRTUAL_ENV") == sys.prefix or not activate.exists():
         return ""
     nearby = activate.relative_to(Path.cwd()) if activate.is_relative_to(Path.cwd()) else activate
     return f" (first: source {nearby})"

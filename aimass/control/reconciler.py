@@ -7,7 +7,7 @@ from typing import Any
 
 from aimass.control.pushing import NAMESPACE, PUSH_S, RECONCILER, Overview, Pushed
 from aimass.control.reconciling.applications import Applications
-from aimass.control.reconciling.draining import start_draining
+from aimass.control.reconciling.draining import Draining, start_draining
 from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.replicas import Replicas
@@ -41,7 +41,7 @@ class Reconciler:
         self._nodes = NodeApplications(ServeArm(home), SystemClock())
         self._pushed = threading.Event()
         home.journal.mkdir(parents=True, exist_ok=True)
-        start_draining(database, home.journal)
+        start_draining(Draining(database, settings, SystemClock()))
         rest = threading.Event()  # never set
         for work, wake in (
             (self._keep_applications, rest),

@@ -4,15 +4,18 @@
     ├── NotFound           not_found         the named thing does not exist
     ├── Conflict           conflict          it exists already, or changed meanwhile
     ├── Invalid            invalid           the input is wrong; `field` says where
-    │   └── DocumentError                    a YAML document is wrong; `line` says where
+    │   ├── DocumentError                    a YAML document is wrong; `line` says where
+    │   └── WrongMethod                      the path is there, for other methods; `allowed` names them
     ├── Unauthenticated    unauthenticated   no key, or not a good one
     ├── Denied             denied            the key lacks a scope
     ├── PaymentRequired    payment_required  no money left
     ├── TooLarge           too_large         over a size limit
+    │   └── TooLargeHead   too_large         that of a request's head
     ├── Limited            limited           over a rate; `retry_after_s`
     ├── Unavailable        unavailable       cannot serve now; `retry_after_s`
     ├── Timeout            timeout           the deadline passed
-    │   └── SlowBody       timeout           that of a body on its way here: the caller was late
+    │   ├── SlowBody       timeout           that of a body on its way here: the caller was late
+    │   └── SlowHead       timeout           that of a head on its way here
     └── Bug                bug               ours; never the caller's fault
 
 Errors cross process borders by pickling, so every argument goes to ``super().__init__``.
@@ -74,6 +77,17 @@ class DocumentError(Invalid):
         self.line = line
 
 
+class WrongMethod(Invalid):
+    """The path takes other methods than the one it was called by."""
+
+    def __init__(
+        self, message: str, field: str = "", retry_after_s: float = 0.0, allowed: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, field, retry_after_s)
+        self.args = (message, field, retry_after_s, allowed)
+        self.allowed = allowed
+
+
 class Unauthenticated(AimassError):
     kind = Kind.UNAUTHENTICATED
 
@@ -90,6 +104,10 @@ class TooLarge(AimassError):
     kind = Kind.TOO_LARGE
 
 
+class TooLargeHead(TooLarge):
+    """The head of a request is over its limit."""
+
+
 class Limited(AimassError):
     kind = Kind.LIMITED
 
@@ -104,6 +122,10 @@ class Timeout(AimassError):
 
 class SlowBody(Timeout):
     """The caller did not send its body in time."""
+
+
+class SlowHead(Timeout):
+    """The caller did not send the head of its request in time."""
 
 
 class Bug(AimassError):

@@ -49,6 +49,14 @@ class Settings(BaseSettings):
     request_log_per_s: float = Field(default=50.0, ge=0)
     """Answered requests logged a second and replica at most; errors are always logged."""
 
+    request_log_days: float = Field(default=14.0, gt=0)
+    request_log_bytes: int = Field(default=1024**3, ge=1024**2)
+    """Files of the request log are removed once nothing was written to them for so long, and the oldest of them while
+    all together are larger."""
+
+    usage_events_hours: float = Field(default=24.0, ge=0)
+    """Usage events are kept one by one for so long, then as sums by the hour, for ever."""
+
     tls_cert: Path | None = None
     tls_key: Path | None = None
     """PEM files; both or none. Given, both doors speak HTTPS; not with ``ingress: serve``."""

@@ -162,6 +162,7 @@ class JournalRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     offset: Mapped[int]
     updated_at: Mapped[float]
+    rolled_seq: Mapped[int] = mapped_column(default=0, server_default="0")  # up to it the events are in usage_hours
 
 
 class UsageEventRow(Base):
@@ -181,4 +182,24 @@ class UsageEventRow(Base):
     bytes_out: Mapped[int]
     total_us: Mapped[int]
     node_us: Mapped[dict[str, Any]]
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class UsageHourRow(Base):
+    """The sum of the usage events of one hour that are no longer kept one by one."""
+
+    __tablename__ = "usage_hours"
+    hour: Mapped[int] = mapped_column(primary_key=True)  # its first second since the epoch
+    account: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(primary_key=True)
+    service: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    plan: Mapped[str] = mapped_column(primary_key=True)
+    calls: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    bytes_in: Mapped[int] = mapped_column(BigInteger)
+    bytes_out: Mapped[int] = mapped_column(BigInteger)
+    total_us: Mapped[int] = mapped_column(BigInteger)
+    first_at: Mapped[float]
+    last_at: Mapped[float]
     __table_args__ = ({"sqlite_with_rowid": False},)

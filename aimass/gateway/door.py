@@ -9,10 +9,13 @@ from typing import Any
 
 import uvicorn
 
+from aimass.gateway.protocols.heads import BoundedProtocol
+
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 BACKLOG = 2048
 CLOSING_S = 1.0  # answers say `connection: close` this long before the port is let go
+KEPT_ALIVE_S = 75  # a connection without a request ends after that
 ACCEPTED_S = 0.05  # connections that the kernel has queued by then are taken
 FIRST_REQUEST_S = 1.0  # a connection that was just opened sends its request within that, or is closed
 
@@ -26,13 +29,13 @@ class Door:
         host: str,
         port: int,
         tls: tuple[Path, Path] | None = None,
-        http: type[asyncio.Protocol] | str = "httptools",
+        http: type[asyncio.Protocol] = BoundedProtocol,
     ) -> None:
         self._app = app
         self._address = (host, port)
         self._closing = False
         config = uvicorn.Config(
-            self._answer if http == "httptools" else app,
+            self._answer if http is BoundedProtocol else app,
             http=http,
             loop="none",
             lifespan="off",
@@ -44,7 +47,7 @@ class Door:
             access_log=False,
             log_level="warning",
             backlog=BACKLOG,
-            timeout_keep_alive=75,
+            timeout_keep_alive=KEPT_ALIVE_S,
             ssl_certfile=tls[0] if tls else None,
             ssl_keyfile=tls[1] if tls else None,
         )

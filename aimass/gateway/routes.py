@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aimass.core.errors import AimassError, NotFound, Unavailable
+from aimass.core.errors import AimassError, NotFound, Unavailable, WrongMethod
 from aimass.core.signature import Signature
 from aimass.gateway.metrics import Metrics, Series
 from aimass.gateway.protocols.http import JSON, OCTETS, Head
@@ -105,14 +105,18 @@ class Table:
         return {(name, number) for name, service in self.services.items() for number in service.targets}
 
     def find(self, method: str, path: str) -> Endpoint:
-        """Where a call goes, or ``NotFound`` that says what there is instead."""
+        """Where a call goes; ``NotFound`` or ``WrongMethod`` says what there is instead. HEAD goes where GET does: the
+        server leaves the body out."""
         endpoints = self.paths.get(path)
         if endpoints is None:
             raise self._unknown(path)
+        wanted = "GET" if method == "HEAD" else method
         for endpoint in endpoints:
-            if endpoint.method == method:
+            if endpoint.method == wanted:
                 return endpoint
-        raise NotFound(f"{path} takes {' or '.join(item.method for item in endpoints)}, not {method}")
+        there = [item.method for item in endpoints]
+        allowed = (*there, "HEAD") if "GET" in there else tuple(there)
+        raise WrongMethod(f"{path} takes {' or '.join(allowed)}, not {method}", allowed=allowed)
 
     def _unknown(self, path: str) -> AimassError:
         parts = path.strip("/").split("/")

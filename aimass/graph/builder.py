@@ -116,7 +116,7 @@ class Treatment(_Treatment, total=False):
 
 class CombineKeys(TypedDict, total=False):
     weights: Sequence[float]
-    classes: Sequence[int]
+    classes: Sequence[int] | Sequence[str]
     quorum: int
     on_missing: Literal["renormalise", "fail"]
     placement: NodePlacement
@@ -126,7 +126,7 @@ class CascadeKeys(TypedDict, total=False):
     threshold: float
     thresholds: Sequence[float]
     temperatures: Sequence[float]
-    classes: Sequence[int]
+    classes: Sequence[int] | Sequence[str]
     placement: NodePlacement
 
 

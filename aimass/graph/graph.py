@@ -73,7 +73,7 @@ class Node:
     files: Mapping[str, Digest] = field(default_factory=dict)
     combine: str = ""
     weights: tuple[float, ...] | None = None
-    classes: tuple[int, ...] | None = None
+    classes: tuple[int | str, ...] | None = None
     quorum: int | None = None  # the fewest members that a combiner goes on with
     on_missing: str = ""  # renormalise; empty: every member is needed
     cases: tuple[str, ...] = ()  # of a switch, beside else

@@ -22,7 +22,8 @@ def drain_once(database: Database, folder: Path, limit: int = 10_000, clock: Clo
     """Take over up to ``limit`` events of all journals; the number of events that were new.
 
     A journal whose owner is gone is deleted when nothing is left in it. Where the drain stands and what it drained
-    are one transaction, and an event's key is unique, so a drain that is killed is repeated without harm.
+    are one transaction, an event's key is unique, and what is in a sum already is known (see ``rollup``), so a drain
+    that is killed is repeated without harm.
     """
     drained = 0
     for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -58,7 +59,7 @@ def _drain_chunk(session: Session, path: Path, limit: int, now: float) -> tuple[
     """Events taken over from one chunk, and whether the file held no more whole line."""
     row = session.get(JournalRow, path.stem)
     if row is None:
-        row = JournalRow(id=path.stem, offset=0, updated_at=now)
+        row = JournalRow(id=path.stem, offset=0, updated_at=now, rolled_seq=0)
         session.add(row)
     try:
         with path.open("rb") as file:
@@ -71,7 +72,8 @@ def _drain_chunk(session: Session, path: Path, limit: int, now: float) -> tuple[
     lines = chunk.split(b"\n")[:-1][:limit]
     if not lines:
         return 0, True
-    events = [event for line in lines if (event := decode_event(path.stem, line)) is not None]
+    decoded = [decode_event(path.stem, line) for line in lines]
+    events = [event for event in decoded if event is not None and event.seq > row.rolled_seq]
     if events:
         dialect = session.get_bind().dialect.name
         insert = INSERTS[dialect](UsageEventRow).on_conflict_do_nothing()

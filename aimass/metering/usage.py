@@ -1,11 +1,11 @@
-"""What was used: drained usage events summed by service, revision and key."""
+"""What was used: usage events, single or rolled up, summed by service, revision and key."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, cast, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from aimass.database.tables import UsageEventRow
+from aimass.database.tables import UsageEventRow, UsageHourRow
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,23 @@ class Usage:
 
 
 def totals(session: Session, service: str | None = None, account: str | None = None) -> list[Usage]:
-    """Sums over all drained events, of one service or account where named."""
-    row = UsageEventRow
-    query = select(
-        row.service,
-        row.revision,
-        row.key_id,
-        row.account,
-        func.count(),
-        func.sum(row.rows),
-        func.sum(row.bytes_in),
-        func.sum(row.bytes_out),
-        func.sum(row.total_us),
-        func.min(row.at),
-        func.max(row.at),
+    """Sums over all drained events, single and rolled up, of one service or account where named."""
+    event, hour = UsageEventRow, UsageHourRow
+    shared = ("service", "revision", "key_id", "account", "rows", "bytes_in", "bytes_out", "total_us")
+    single = select(
+        *(getattr(event, name) for name in shared),
+        literal(1).label("calls"),
+        event.at.label("first_at"),
+        event.at.label("last_at"),
     )
+    summed = select(*(getattr(hour, name) for name in shared), hour.calls, hour.first_at, hour.last_at)
     if service is not None:
-        query = query.where(row.service == service)
+        single, summed = single.where(event.service == service), summed.where(hour.service == service)
     if account is not None:
-        query = query.where(row.account == account)
-    grouped = query.group_by(row.service, row.revision, row.key_id, row.account)
-    return [Usage(*values) for values in session.execute(grouped.order_by(row.service, row.revision, row.key_id))]
+        single, summed = single.where(event.account == account), summed.where(hour.account == account)
+    row = union_all(single, summed).subquery().c
+    by = (row.service, row.revision, row.key_id, row.account)
+    summable = (row.calls, row.rows, row.bytes_in, row.bytes_out, row.total_us)
+    sums = (cast(func.sum(column), BigInteger) for column in summable)  # PostgreSQL's own sum would be a decimal
+    query = select(*by, *sums, func.min(row.first_at), func.max(row.last_at)).group_by(*by)
+    return [Usage(*values) for values in session.execute(query.order_by(row.service, row.revision, row.key_id))]

@@ -1,7 +1,7 @@
 """The selected ensemble: its graph document, and the same thing run here to see what it is worth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,15 +46,15 @@ def combine(combiner: Combiner, models: Sequence[Built], transforms: Mapping[str
 def signature_of(recipe: Recipe, dataset: Dataset) -> Signature:
     """Raw features by the recipe's input name; the classifier's two outputs."""
     features = TensorSpec(recipe.input, Datatype.FP32, (-1, dataset.rows.shape[1]))
-    return Signature((features,), outputs_of(len(dataset.classes)))
+    label, probabilities = outputs_of(len(dataset.classes))
+    if isinstance(dataset.classes[0], str):
+        label = replace(label, datatype=Datatype.BYTES)
+    return Signature((features,), (label, probabilities))
 
 
-def whole_number_classes(dataset: Dataset) -> list[int] | None:
-    """Labels that the combine node maps to; none when they are 0 … k-1 already, or names."""
-    numbers = [label for label in dataset.classes if isinstance(label, int)]
-    if len(numbers) < len(dataset.classes) or numbers == list(range(len(numbers))):
-        return None
-    return numbers
+def named_classes(dataset: Dataset) -> tuple[int | str, ...] | None:
+    """Labels that the combine node maps to; none when they are 0 … k-1 already."""
+    return None if dataset.classes == tuple(range(len(dataset.classes))) else dataset.classes
 
 
 def graph_document(
@@ -75,9 +75,9 @@ def graph_document(
         "weights": [member.weight for member in members],
         "inputs": [f"{node_name(recipe, member.built)}.{PROBABILITIES}" for member in members],
     }
-    classes = whole_number_classes(dataset)
+    classes = named_classes(dataset)
     if classes is not None:
-        vote["classes"] = classes
+        vote["classes"] = list(classes)
     nodes[COMBINE_NODE] = vote
     outputs = {name: f"{COMBINE_NODE}.{name}" for name in (LABEL, PROBABILITIES)}
     return {"nodes": nodes, "outputs": outputs}
@@ -94,10 +94,10 @@ def measure(recipe: Recipe, dataset: Dataset, members: Sequence[Member], transfo
     steps = {model.transform for model in models if model.transform}
     memory = sum(model.profile.memory_bytes for model in models)
     memory += sum(transforms[name].profile.memory_bytes for name in steps)
-    numbers = np.array(whole_number_classes(dataset) or range(len(dataset.classes)), np.int64)
+    labels = np.array(dataset.classes)
 
     def run(batch: Batch) -> Batch:
         probabilities = combine(combiner, models, transforms, batch[recipe.input])
-        return {LABEL: numbers[probabilities.argmax(axis=1)], PROBABILITIES: probabilities}
+        return {LABEL: labels[probabilities.argmax(axis=1)], PROBABILITIES: probabilities}
 
     return profile_callable(run, signature_of(recipe, dataset), memory)

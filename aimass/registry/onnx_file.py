@@ -46,7 +46,7 @@ def _main(source: str, name: str) -> None:
         _refuse_outside(model, name)  # before the checker, which looks for the files
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, DecodeError) as error:
-        raise Invalid(f"{name} is not a valid ONNX model: {error}; export it again") from error
+        raise Invalid(f"{name} is not a valid ONNX model: {str(error).rstrip('. ')}; export it again") from error
     print(json.dumps(read_signature(open_session(data)).to_json()))
 
 

@@ -18,6 +18,11 @@ def make_combiner(name: str, weights: tuple[float, ...] | None, field: str = "co
     return plugins.load_class(COMBINERS, name, Combiner, field)(weights)  # type: ignore[type-abstract]
 
 
+def labels_of(classes: tuple[int | str, ...]) -> Array:
+    """INT64 of whole numbers, BYTES of names."""
+    return np.array(classes, np.object_ if isinstance(classes[0], str) else np.int64)
+
+
 class Combine:
     """Called with the members' outputs, in order; answers what the combiner gives, and ``label`` where it is wanted."""
 
@@ -25,12 +30,12 @@ class Combine:
         self,
         name: str,
         weights: tuple[float, ...] | None,
-        classes: tuple[int, ...] | None,
+        classes: tuple[int | str, ...] | None,
         signature: Signature,
         quorum: int | None = None,
     ) -> None:
         self._combiner = make_combiner(name, weights)
-        self._classes: Array | None = None if classes is None else np.array(classes, np.int64)
+        self._classes: Array | None = None if classes is None else labels_of(classes)
         self._labels = any(spec.name == LABEL for spec in signature.outputs)
         self._quorum = quorum
 

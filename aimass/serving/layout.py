@@ -49,7 +49,7 @@ class LayoutNode:
     files: Mapping[str, Digest] = field(default_factory=dict)
     combine: str = ""
     weights: tuple[float, ...] | None = None
-    classes: tuple[int, ...] | None = None
+    classes: tuple[int | str, ...] | None = None
     quorum: int | None = None
     on_missing: str = ""  # renormalise, fail; empty: by the quorum
     choice: Choice | None = None

@@ -24,6 +24,7 @@ from aimass.gateway.door import Door
 from aimass.gateway.infer import Parts
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.protocols.direct import direct_protocol
+from aimass.gateway.protocols.heads import BoundedProtocol
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
 from aimass.graph.graph import INPUT, Source
 from aimass.metering.journal import Journal
@@ -169,7 +170,7 @@ class Gateway:
 @asynccontextmanager
 async def open_door(app: GatewayApp, way: str = "direct", **options: Any) -> AsyncIterator[Door]:
     """The app on a free port, by the short way or by plain ASGI."""
-    protocol: Any = direct_protocol(app) if way == "direct" else "httptools"
+    protocol: Any = direct_protocol(app) if way == "direct" else BoundedProtocol
     door = Door(app, "127.0.0.1", 0, options.get("tls"), protocol)
     app.closes = lambda: door.closing
     await door.open()

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from aimass.cli.example import show_example
+from aimass.cli.example import activation, show_example
 from aimass.client.control import Control
 from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile
@@ -66,7 +66,7 @@ async def test_rows_are_sent_where_there_is_no_picture(
     gateway.serve(real_plan(tmp_path))
     home.key_file.write_text(SECRET)
     monkeypatch.setenv("AIMASS_HOME", str(home.path))
-    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     async with open_door(gateway.app) as door:
         url = f"http://127.0.0.1:{door.port}"
         file = PlatformFile(1, 1, "", url, url, "", "", "", "", "0", 0.0, True)
@@ -84,3 +84,8 @@ async def test_rows_are_sent_where_there_is_no_picture(
         assert ran.stdout.split() == [f"[{label[0]}", f"{label[1]}]"], ran.stderr
         body = re.search(r"-d '(.*)'$", printed, re.MULTILINE)
         assert body and json.loads(body[1])["inputs"][0]["data"] == [value for row in ROWS for value in row]
+
+
+def test_an_active_environment_needs_no_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    assert activation() == ""

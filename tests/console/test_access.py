@@ -110,3 +110,8 @@ async def test_every_scope_that_a_key_may_have_opens_something(http: httpx.Async
     assert offered == f"Of {', '.join(SCOPES)}."
     calls = {"predict"}  # the other door's
     assert set(SCOPES) == calls | {scope for _, _, scope in CALLS}
+
+
+async def test_health_answers_who_only_asks_for_its_head(http: httpx.AsyncClient) -> None:
+    answer = await http.head("http://console/-/healthz")
+    assert (answer.status_code, answer.headers["content-length"]) == (200, str(len("success")))

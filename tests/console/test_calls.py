@@ -1,5 +1,6 @@
 """The control API as a whole: a thread from a file to a deployed service, and every kind of bad input."""
 
+import builtins
 import json
 import logging
 import re
@@ -147,7 +148,11 @@ async def test_a_failure_of_ours_leaves_its_traceback_and_the_connection(
     def broken() -> None:
         raise RuntimeError("secret inner life")
 
+    def serves_own(*words: object, file: Any = None, **_: Any) -> None:
+        file.write(str(words))
+
     monkeypatch.setattr(desk.pusher, "overview", broken)
+    monkeypatch.setattr(builtins, "print", serves_own)
     path = keep_log(desk.settings.home.logs, "console")
     door = Door(console_asgi(desk.context), "127.0.0.1", 0)
     await door.open()
@@ -165,7 +170,7 @@ async def test_a_failure_of_ours_leaves_its_traceback_and_the_connection(
             handler.close()
     written = path.read_text()
     assert f"request {answer.json()['request_id']} failed" in written
-    assert 'raise RuntimeError("secret inner life")' in written
+    assert '\n    raise RuntimeError("secret inner life")\nRuntimeError: secret' in written
 
 
 async def test_logs_come_as_json_lines(desk: Desk, http: httpx.AsyncClient) -> None:

@@ -219,7 +219,7 @@ async def _refused(client: httpx.AsyncClient, bad: Bad) -> None:
 
 async def test_wrong_method_is_told_the_right_one(client: httpx.AsyncClient) -> None:
     answer = await client.get(INFER)
-    assert answer.status_code == 404
+    assert answer.status_code == 405
     assert "takes POST, not GET" in answer.json()["error"]
 
 

@@ -226,3 +226,38 @@ async def test_tls_by_two_files(gateway: Gateway, certificate: tuple[Path, Path]
         async with httpx.AsyncClient(base_url=address, headers=BEARER, verify=trusting(certificate[0])) as client:
             for _ in range(3):
                 assert (await client.post(INFER, content=CONTENT)).status_code == 200
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_head_answers_as_get_does_without_its_body(gateway: Gateway, way: str) -> None:
+    async with connect(gateway.app, way) as client:
+        for path in ("/v2/health/live", "/v2/health/ready", "/-/healthz", "/v2/models/iris", "/v2/models/none"):
+            got, headed = await client.get(path), await client.head(path)
+            assert (headed.status_code, headed.content) == (got.status_code, b"")
+            assert headed.headers["content-length"] == got.headers["content-length"]
+        async with open_door(gateway.app, way) as door, _dial(door) as (reader, writer):
+            writer.write(b"HEAD /v2/health/live HTTP/1.1\r\nhost: g\r\n\r\nGET /-/healthz HTTP/1.1\r\nhost: g\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            assert (await _read(reader))[2] == b"success"  # what follows is the next answer, not a body
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "method, path, allow",
+    [
+        ("GET", INFER, "POST"),
+        ("HEAD", INFER, "POST"),
+        ("OPTIONS", "/v2/health/live", "GET, HEAD"),
+        ("POST", "/v2/models/iris", "GET, HEAD"),
+        ("DELETE", "/v2/repository/index", "POST, GET, HEAD"),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones(
+    gateway: Gateway, way: str, method: str, path: str, allow: str
+) -> None:
+    async with connect(gateway.app, way) as client:
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+        if method != "HEAD":
+            assert answer.json()["kind"] == "invalid"
+            assert f"takes {allow.replace(', ', ' or ')}, not {method}" in answer.json()["error"]

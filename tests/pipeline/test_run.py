@@ -157,6 +157,23 @@ def test_a_run_that_fails_at_the_last_step_leaves_nothing(place: Place, monkeypa
         assert session.get_one(RunRow, "run-1").status == "queued"
 
 
+@pytest.mark.usefixtures("trials_here")
+def test_an_ensemble_answers_with_the_names_that_the_file_gives(place: Place, tmp_path: Path) -> None:
+    wine = load_bundled("wine")
+    names = ("barolo", "grignolino", "no, thanks")
+    lines = [",".join([f"x{column}" for column in range(13)]) + ",kind"]
+    for row, label in zip(wine.rows, wine.labels, strict=True):
+        lines.append(",".join(repr(float(value)) for value in row) + f',"{names[label]}"')
+    (tmp_path / "wine.csv").write_text("\n".join(lines))
+    recipe = RECIPE.replace("{source: wine}", f"{{source: csv, path: {tmp_path / 'wine.csv'}, label: kind}}")
+    run_recipe(Document(recipe, "recipe.yaml"), place.settings, place.run_id, lambda event: None)
+    with place.database.reading() as session:
+        manifest = aliases.resolve(session, "plants-ensemble@champion").manifest
+    assert manifest.graph is not None
+    assert manifest.graph["nodes"]["vote"]["classes"] == list(names)
+    assert [spec.datatype for spec in manifest.signature.outputs] == ["BYTES", "FP32"]
+
+
 def test_data_that_does_not_fit_the_recipe_is_refused(place: Place, tmp_path: Path) -> None:
     (tmp_path / "rare.csv").write_text("x,y\n" + "1,a\n" * 20 + "2,b\n" * 2)
     recipe = RECIPE.replace("{source: wine}", f"{{source: csv, path: {tmp_path / 'rare.csv'}, label: y}}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from aimass.core.batch import Array, Batch
 from aimass.core.events import Trace
+from aimass.core.signature import Datatype
 from aimass.graph.graph import Graph
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout
@@ -85,6 +87,18 @@ def test_a_row_answers_the_same_alone_and_among_others(plans: Mapping[str, Loade
     for index in (0, 17, 400):
         alone = plans["merged"].run({"image": held_out()[index : index + 1]})
         np.testing.assert_allclose(alone["probabilities"][0], together["probabilities"][index], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("classes", "datatype"),
+    [(list(range(10, 20)), Datatype.INT64), ([f"ziffer-{n}ß" for n in range(10)], Datatype.BYTES)],
+)
+def test_classes_are_the_labels(folder: Path, classes: list[Any], datatype: Datatype) -> None:
+    graph = graph_from(VOTE.replace("weights:", f"classes: {classes}\n      weights:"))
+    assert {spec.name: spec.datatype for spec in graph.outputs}["label"] == datatype
+    wanted = [classes[best] for best in by_scikit_learn(held_out()).argmax(axis=1)]
+    for plan in ("merged", "fused"):
+        assert loaded(graph, plan, folder).run({"image": held_out()})["label"].tolist() == wanted
 
 
 def test_a_single_model_agrees_too(folder: Path) -> None:

@@ -48,12 +48,6 @@ def test_what_nobody_needs_is_left_out() -> None:
     assert {item.name for item in model.graph.initializer} <= read
 
 
-def test_classes_are_the_labels() -> None:
-    classes = "[10, 11, 12, 13, 14, 15, 16, 17, 18, 19]"
-    model = merge(graph_from(VOTE.replace("weights:", f"classes: {classes}\n      weights:")), shelf().read)
-    assert "Gather" in {node.op_type for node in model.graph.node}
-
-
 def test_layouts_survive_json() -> None:
     for plan in ("merged", "fused"):
         layout = layout_from(graph_from(VOTE), plan)

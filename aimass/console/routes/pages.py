@@ -34,5 +34,6 @@ def start(request: Request) -> str:
 
 
 @router.get("/-/healthz", response_class=PlainTextResponse)
+@router.head("/-/healthz", response_class=PlainTextResponse, include_in_schema=False)  # what load balancers send
 def healthy() -> str:
     return "success"

@@ -1,36 +1,68 @@
-"""Journals into the database, for ever, in a thread that gives way to everything else on the machine."""
+"""Journals into the database, for ever, in a thread that gives way to everything else on the machine.
+
+The same thread rolls up what has grown old there, and removes old request logs.
+"""
 
 import logging
 import os
 import threading
-from pathlib import Path
 
+from aimass.core.clock import Clock
 from aimass.core.errors import AimassError
+from aimass.core.settings import Settings
 from aimass.database.engine import Database
 from aimass.metering.drain import drain_once
+from aimass.metering.rollup import HOUR_S, roll_up
+from aimass.monitoring.clearing import clear_old
 
 NICE = 15
 EVENTS = 5_000  # a transaction holds writers up for some 50 ms
 REST_S = 1.0
 BUSY_REST_S = 0.1  # between full passes, so that other writers get their turn
+CLEAR_S = 60.0
+DAY_S = 86400
 
 _log = logging.getLogger(__name__)
 
 
-def start_draining(database: Database, folder: Path) -> threading.Thread:
-    """The thread; it ends with its process, and a drain that is cut off is repeated without harm."""
-    thread = threading.Thread(target=_drain_forever, args=(database, folder), name="aimass-drain", daemon=True)
+class Draining:
+    """One pass after another."""
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._clear_at = clock.monotonic()
+
+    def step(self) -> bool:
+        """One pass; whether there is more to do at once."""
+        now, journal = self._clock.now(), self._settings.home.journal
+        full = drain_once(self._database, journal, EVENTS, self._clock) >= EVENTS
+        if self._clock.monotonic() >= self._clear_at:
+            before = now - self._settings.usage_events_hours * HOUR_S
+            rolled_full = roll_up(self._database, journal, before, EVENTS) >= EVENTS
+            full = full or rolled_full
+            if not rolled_full:
+                self._clear_at = self._clock.monotonic() + CLEAR_S
+                oldest = now - self._settings.request_log_days * DAY_S
+                clear_old(self._settings.home.logs, oldest, self._settings.request_log_bytes)
+        return full
+
+
+def start_draining(draining: Draining) -> threading.Thread:
+    """The thread; it ends with its process, and a pass that is cut off is repeated without harm."""
+    thread = threading.Thread(target=_drain_forever, args=(draining,), name="aimass-drain", daemon=True)
     thread.start()
     return thread
 
 
-def _drain_forever(database: Database, folder: Path) -> None:
+def _drain_forever(draining: Draining) -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # Linux keeps priorities by thread
     rest = threading.Event()
     while True:
         full = False
         try:
-            full = drain_once(database, folder, EVENTS) >= EVENTS
+            full = draining.step()
         except (AimassError, OSError) as error:
             _log.warning("journals were not drained, and will be: %s", error)
         rest.wait(BUSY_REST_S if full else REST_S)

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from aimass.gateway.protocols.heads import BoundedProtocol
 from aimass.gateway.protocols.http import Reply
 
 
@@ -29,7 +30,7 @@ def direct_protocol(app: DirectApp) -> type[asyncio.Protocol]:
     return type("DirectProtocol", (_DirectProtocol,), {"direct": app})
 
 
-class _DirectProtocol(HttpToolsProtocol):
+class _DirectProtocol(BoundedProtocol):
     direct: DirectApp
 
     _held: tuple[RequestResponseCycle, Any] | None = None

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from aimass.core.errors import AimassError, Bug, Kind, SlowBody
+from aimass.core.errors import AimassError, Bug, Kind, SlowBody, SlowHead, TooLargeHead, WrongMethod
 
 Header = tuple[bytes, bytes]
 Receive = Callable[[], Awaitable[Any]]
@@ -30,6 +30,13 @@ STATUS = {
     Kind.BUG: 500,
 }
 REQUEST_TIMEOUT = 408  # late was the caller, not the platform
+CLOSER: dict[type[AimassError], int] = {
+    SlowBody: REQUEST_TIMEOUT,
+    SlowHead: REQUEST_TIMEOUT,
+    TooLargeHead: 431,
+    WrongMethod: 405,
+}
+"""Errors for which HTTP has a status of its own."""
 
 
 class Head:
@@ -96,8 +103,10 @@ def refusal(error: AimassError, request_id: str) -> Reply:
         headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after_s // 1))))
     if error.kind is Kind.UNAUTHENTICATED:
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, WrongMethod):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
     body = {"error": str(error), "kind": error.kind.value, "field": error.field or None, "request_id": request_id}
-    status = REQUEST_TIMEOUT if isinstance(error, SlowBody) else STATUS[error.kind]
+    status = CLOSER.get(type(error), STATUS[error.kind])
     return Reply(Head(status, headers), orjson.dumps(body), request_id)
 
 

@@ -24,9 +24,7 @@ def combine_signature(spec: NodeSpec, members: Tensors, places: Places, place: P
         return Signature(inputs, (stacked(members),))
     _check_chances(members, places, alike=True)
     _check_classes(spec, members["0"], place)
-    return Signature(
-        inputs, (TensorSpec(LABEL, Datatype.INT64, (-1,)), TensorSpec(PROBABILITIES, Datatype.FP32, inputs[0].shape))
-    )
+    return Signature(inputs, (_label(spec), TensorSpec(PROBABILITIES, Datatype.FP32, inputs[0].shape)))
 
 
 def stacked(members: Tensors) -> TensorSpec:
@@ -43,7 +41,7 @@ def cascade_signature(spec: NodeSpec, members: Tensors, places: Places, place: P
     return Signature(
         tuple(TensorSpec(port, member.datatype, member.shape) for port, member in members.items()),
         (
-            TensorSpec(LABEL, Datatype.INT64, (-1,)),
+            _label(spec),
             TensorSpec(PROBABILITIES, Datatype.FP32, members["0"].shape),
             TensorSpec(MEMBER, Datatype.INT64, (-1,)),
         ),
@@ -112,6 +110,12 @@ def _check_chances(members: Tensors, places: Places, alike: bool) -> None:
             )
         if alike and member.shape != first.shape:
             raise places[port].error(f"shape {list(member.shape)} differs from the first member's {list(first.shape)}")
+
+
+def _label(spec: NodeSpec) -> TensorSpec:
+    """Whole numbers, or names where the classes have names."""
+    has_names = any(isinstance(label, str) for label in spec.classes or ())
+    return TensorSpec(LABEL, Datatype.BYTES if has_names else Datatype.INT64, (-1,))
 
 
 def _check_classes(spec: NodeSpec, member: TensorSpec, place: Place) -> None:

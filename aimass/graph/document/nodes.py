@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from aimass.graph.document.parts import Label, Part, TensorName
 from aimass.graph.document.policies import POLICY_KEYS, SCALE_KEYS, PolicySpec
@@ -58,6 +58,12 @@ class MemberSpec(PolicySpec):
     members: dict[Label, "MemberSpec"] | None = None
 
 
+def _classes(classes: tuple[Any, ...]) -> tuple[int | str, ...]:
+    if {type(label) for label in classes} not in ({int}, {str}):
+        raise ValueError("classes are whole numbers, or names; not both, and nothing else (quote a name like 'no')")
+    return classes
+
+
 @dataclass(frozen=True)
 class Edge:
     """What feeds a port: the text of the document, and where below the node it stands."""
@@ -81,7 +87,7 @@ class NodeSpec(PolicySpec):
     threshold: Threshold | None = None
     thresholds: tuple[Threshold, ...] | None = None
     temperatures: tuple[Temperature, ...] | None = None
-    classes: tuple[int, ...] | None = None
+    classes: Annotated[tuple[Any, ...], AfterValidator(_classes)] | None = None
     members: dict[Label, MemberSpec] | None = None
     switch: str | None = None
     cases: dict[str, dict[TensorName, str]] | None = Field(default=None, min_length=1)

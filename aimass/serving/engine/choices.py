@@ -11,6 +11,7 @@ import numpy as np
 from aimass.core.batch import Array
 from aimass.core.signature import Datatype
 from aimass.graph.graph import LABEL, MEMBER, PROBABILITIES
+from aimass.serving.combining import labels_of
 from aimass.serving.engine.frames import Port, Rows, Values
 
 
@@ -90,13 +91,13 @@ class Cascade:
         self,
         thresholds: Sequence[float],
         temperatures: Sequence[float],
-        classes: Sequence[int] | None,
+        classes: tuple[int | str, ...] | None,
         outputs: Sequence[str],
         ports: Sequence[Port],
     ) -> None:
         self._thresholds = thresholds
         self._temperatures = temperatures or (1.0,) * len(thresholds)
-        self._classes = None if classes is None else np.array(classes, np.int64)
+        self._classes = None if classes is None else labels_of(classes)
         self._names = outputs
         self._ports = ports
         self.entries = ports[:1]

@@ -8,7 +8,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from aimass.core.signature import NUMPY, Datatype
 from aimass.graph.graph import LABEL, MEMBER, PROBABILITIES, SELECT, Node, Source
-from aimass.serving.combining import make_combiner
+from aimass.serving.combining import labels_of, make_combiner
 
 Names = Mapping[Source, str]
 Part = tuple[list[NodeProto], list[TensorProto]]
@@ -46,13 +46,13 @@ class _Made:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def label(self, probabilities: str, output: str, classes: tuple[int, ...] | None) -> None:
+    def label(self, probabilities: str, output: str, classes: tuple[int | str, ...] | None) -> None:
         """The index of the best column, or the class that it stands for."""
         if classes is None:
             self.add("ArgMax", [probabilities], output, axis=1, keepdims=0)
             return
         best = self.add("ArgMax", [probabilities], axis=1, keepdims=0)
-        self.add("Gather", [self.constant(np.array(classes, np.int64)), best], output, axis=0)
+        self.add("Gather", [self.constant(labels_of(classes)), best], output, axis=0)
 
 
 def _combine(node: Node, names: Names) -> Part:

@@ -177,8 +177,8 @@ class Oracle:
             given = self.give(source)
             if given is None:
                 return None
-            label = int(given.argmax())
-            label = label if node.classes is None else node.classes[label]
+            best = int(given.argmax())
+            label = best if node.classes is None else node.classes[best]
             answer = {PROBABILITIES: given, LABEL: np.array([label]), MEMBER: np.array([index])}
             if index < len(node.thresholds):
                 heat = node.temperatures[index] if node.temperatures else 1.0
