@@ -1,4 +1,4 @@
-"""Services as verbs: what is deployed, what it was made of, what was used of it, why its plan was chosen."""
+"""Services as verbs: what is deployed, what it was made of, what was used of it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,23 +8,23 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
-from aimass.control.revisions import planning
+from aimass.control.pushing import Overview
 from aimass.control.revisions.measured import Measured, measure
 from aimass.control.revisions.standing import Standing, standings
-from aimass.core.errors import Conflict
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.metering.usage import totals
+from aimass.serving.nodes.wire import app_name
 
 
 def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]:
     """Every deployed service; with ``usage`` also what was called of it, by revision and key, and every service that
     was called before it was undeployed."""
-    measured = _measured(context)
+    overview = context.pusher.overview()
     with context.database.reading() as session:
         used = totals(session) if usage else []
         called = {total.service for total in used}
         found = [
-            _summary(session, name, standing, measured)
+            _summary(session, name, standing, overview)
             for name, standing in standings(session).items()
             if standing.is_deployed or name in called
         ]
@@ -36,7 +36,7 @@ def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]
 
 def show(context: Context, name: str) -> dict[str, Any]:
     """One service, deployed or not: every revision and every move of its traffic, oldest first."""
-    measured = _measured(context)
+    overview = context.pusher.overview()
     with context.database.reading() as session:
         standing = standings(session, name)[name]
         rows = session.scalars(select(RevisionRow).where(RevisionRow.service == name).order_by(RevisionRow.number))
@@ -44,37 +44,16 @@ def show(context: Context, name: str) -> dict[str, Any]:
             select(TrafficMoveRow).where(TrafficMoveRow.service == name).order_by(TrafficMoveRow.id)
         )
         return {
-            **_summary(session, name, standing, measured),
+            **_summary(session, name, standing, overview),
             "revisions": [_revision(row, standing) for row in rows],
             "moves": [{"weights": m.weights, "who": m.who, "why": m.why, "at": m.at} for m in moves],
             "usage": [asdict(total) for total in totals(session, name)],
         }
 
 
-def explain(context: Context, name: str) -> dict[str, Any]:
-    """Every plan of the current revision as it was judged when it was deployed."""
-    with context.database.reading() as session:
-        main = standings(session, name)[name].main
-        if main is None:
-            raise Conflict(f"{name} is not deployed; explain its document instead")
-        row = session.get_one(RevisionRow, (name, main))
-        return {"service": name, "revision": main, **row.explanation}
-
-
-def explain_document(context: Context, text: str, name: str = planning.NAME) -> dict[str, Any]:
-    """Every plan of a document as deploying it now would judge it. Stores nothing."""
-    with context.database.reading() as session:
-        drafted = planning.draft(session, text, name)
-    explanation = planning.explain(drafted, context.store)
-    return {"service": drafted.spec.service, "revision": None, **explanation.to_json()}
-
-
-def _measured(context: Context) -> Mapping[str, Measured]:
-    overview = context.pusher.overview()
-    return measure(overview.counts) if overview else {}
-
-
-def _summary(session: Session, name: str, standing: Standing, measured: Mapping[str, Measured]) -> dict[str, Any]:
+def _summary(session: Session, name: str, standing: Standing, overview: Overview | None) -> dict[str, Any]:
+    measured: Mapping[str, Measured] = measure(overview.counts) if overview else {}
+    nodes = overview.nodes.get(app_name(name, standing.main or 0)) if overview else None
     service = session.get_one(ServiceRow, name)
     row = session.get(RevisionRow, (name, standing.main)) if standing.main else None
     return {
@@ -90,6 +69,7 @@ def _summary(session: Session, name: str, standing: Standing, measured: Mapping[
         "limits": row.document["limits"] if row else None,
         "slo": row.document["slo"] if row else None,
         "measured": asdict(measured[name]) if name in measured else None,
+        "nodes": nodes.replicas if nodes else {},  # fan-out nodes of the revision with the most traffic → replicas
     }
 
 
