@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # make up PORT=8010 CONTROL_PORT=8012
 PORT_FLAGS := $(if $(PORT),--port $(PORT)) $(if $(CONTROL_PORT),--control-port $(CONTROL_PORT))
 
-.PHONY: install up down test test-all check format bench
+.PHONY: install up down test test-all check format proto bench
 
 install: $(INSTALLED)
 
@@ -40,6 +40,10 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+proto: $(INSTALLED)
+	$(BIN)/python -m grpc_tools.protoc -I aimass/gateway/grpc --descriptor_set_out=aimass/gateway/grpc/inference.binpb \
+		inference.proto
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.run

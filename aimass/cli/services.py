@@ -1,4 +1,4 @@
-"""``aimass deploy``, ``undeploy``, ``rollback``, ``services`` and ``explain``: what answers calls."""
+"""``aimass deploy``, ``undeploy``, ``rollback`` and ``services``: what answers calls."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,6 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: aimass undeploy digits")(undeploy)
     app.command(epilog="Example: aimass rollback digits")(rollback)
     app.command(epilog="Examples: aimass services · aimass services --usage --json")(services)
-    app.command(epilog="Examples: aimass explain digits · aimass explain service.yaml")(explain)
 
 
 def deploy(
@@ -67,33 +66,10 @@ def services(
         used = [_usage_row(item) for service in found for item in service["usage"]]
         terminal.table(columns, used, "nothing was metered yet")
     else:
-        columns = ["service", "traffic", "plan", "before", "since", "calls", "refused", "p95 ms ≤"]
+        columns = ["service", "traffic", "plan", "nodes", "before", "since", "calls", "refused", "p95 ms ≤"]
         empty = "nothing is deployed; deploy with: aimass deploy service.yaml"
         terminal.table(columns, [_row(item) for item in found], empty)
         say_failures(found)
-
-
-def explain(
-    target: Annotated[str, typer.Argument(help="A deployed service's name, or a service.yaml that is not deployed.")],
-    as_json: Json = False,
-) -> None:
-    """Show every plan for a service with its predicted time, memory and cost, which was chosen and why."""
-    from aimass.client.control import Control
-
-    path = Path(target)
-    with Control() as control:
-        if path.suffix in (".yaml", ".yml") or path.is_file():
-            found = control.explain_document(read_document(path), target)
-        else:
-            found = control.explain(target)
-    if as_json:
-        terminal.write_json(found)
-        return
-    about = f"revision {found['revision']} as it was deployed" if found["revision"] else "not deployed"
-    terminal.say(f"{found['service']}, {about}; predicted for a call of one row, from each version's measured profile")
-    columns = ["plan", "p50 µs", "p95 µs", "MiB", "core-s / 1,000 calls", "possible", "reason"]
-    terminal.table(columns, [_plan_row(item, found["chosen"]) for item in found["alternatives"]], "no plans")
-    terminal.say(f"{found['chosen'] or 'none'}: {found['why']}")
 
 
 def read_document(path: Path) -> str:
@@ -118,6 +94,7 @@ def _row(item: dict[str, Any]) -> list[Any]:
         item["name"],
         traffic,
         item["plan"],
+        [f"{node}: {count}" for node, count in item["nodes"].items()],
         item["previous"],
         terminal.when(item["deployed_at"]),
         measured.get("calls"),
@@ -131,16 +108,3 @@ def _usage_row(item: dict[str, Any]) -> list[Any]:
     size = [item["bytes_in"] / 1e6, item["bytes_out"] / 1e6]
     last = terminal.when(item["last_at"])
     return [item["service"], item["revision"], item["key_id"], item["calls"], item["rows"], *size, seconds, last]
-
-
-def _plan_row(item: dict[str, Any], chosen: str) -> list[Any]:
-    memory = item["memory_bytes"]
-    return [
-        f"{item['plan']} ←" if item["plan"] == chosen else item["plan"],
-        item["p50_us"],
-        item["p95_us"],
-        None if memory is None else memory / 2**20,
-        item["core_s_per_1000"],
-        item["possible"],
-        item["reason"],
-    ]

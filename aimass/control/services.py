@@ -1,4 +1,4 @@
-"""Services as verbs: what is deployed, what it was made of, what was used of it, why its plan was chosen."""
+"""Services as verbs: what is deployed, what it was made of, what was used of it."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,12 +8,11 @@ from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Overview
-from aimass.control.revisions import planning
 from aimass.control.revisions.measured import measure
 from aimass.control.revisions.standing import Standing, standings
-from aimass.core.errors import Conflict
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.metering.usage import totals
+from aimass.serving.nodes.wire import app_name
 
 
 def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]:
@@ -51,26 +50,9 @@ def show(context: Context, name: str) -> dict[str, Any]:
         }
 
 
-def explain(context: Context, name: str) -> dict[str, Any]:
-    """Every plan of the current revision as it was judged when it was deployed."""
-    with context.database.reading() as session:
-        main = standings(session, name)[name].main
-        if main is None:
-            raise Conflict(f"{name} is not deployed; explain its document instead")
-        row = session.get_one(RevisionRow, (name, main))
-        return {"service": name, "revision": main, **row.explanation}
-
-
-def explain_document(context: Context, text: str, name: str = planning.NAME) -> dict[str, Any]:
-    """Every plan of a document as deploying it now would judge it. Stores nothing."""
-    with context.database.reading() as session:
-        drafted = planning.draft(session, text, name)
-    explanation = planning.explain(drafted, context.store)
-    return {"service": drafted.spec.service, "revision": None, **explanation.to_json()}
-
-
 def _summary(session: Session, name: str, standing: Standing, overview: Overview | None) -> dict[str, Any]:
     measured = measure(overview.counts).get(name) if overview else None
+    nodes = overview.nodes.get(app_name(name, standing.main or 0)) if overview else None
     service = session.get_one(ServiceRow, name)
     row = session.get(RevisionRow, (name, standing.main)) if standing.main else None
     return {
@@ -88,6 +70,7 @@ def _summary(session: Session, name: str, standing: Standing, overview: Overview
         "measured": asdict(measured) if measured else None,
         "ready": overview.ready(name, standing.weights) if overview else None,
         "failed": overview.failures(name, standing.weights) if overview else [],
+        "nodes": nodes.replicas if nodes else {},  # fan-out nodes of the revision with the most traffic → replicas
     }
 
 

@@ -14,7 +14,7 @@ from aimass.database.tables import RunRow
 
 
 def status(context: Context) -> dict[str, Any]:
-    """Replicas, services, runs under way, and the state's number."""
+    """Replicas, services, fan-out nodes, runs under way, and the state's number."""
     overview = context.pusher.overview()
     with context.database.reading() as session:
         number = state_number.current(session)
@@ -37,6 +37,11 @@ def status(context: Context) -> dict[str, Any]:
         "state": number,
         "replicas": replicas,
         "services": [_brief(item) for item in services.list_services(context)],
+        "nodes": [
+            {"application": app, "node": node, "replicas": count, "failed": state.failed}
+            for app, state in (overview.nodes.items() if overview else ())
+            for node, count in state.replicas.items()
+        ],
         "runs": [{"id": row.id, "recipe": row.recipe, "status": row.status} for row in active],
     }
 
@@ -49,6 +54,7 @@ def platform(context: Context) -> dict[str, Any]:
         "version": aimass.__version__,
         "url": f"{settings.scheme}://{settings.host}:{settings.port}",
         "control_url": f"{settings.scheme}://{settings.host}:{settings.control_port}",
+        "grpc": f"{settings.host}:{settings.grpc_port}" if settings.ingress == "own" else None,
         "home": str(settings.home.path),
         "pid": file.pid if file else None,
         "started_at": file.started_at if file else None,

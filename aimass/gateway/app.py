@@ -15,7 +15,6 @@ from aimass.gateway.admission import Keys, require
 from aimass.gateway.infer import Answer, Call, Codec, Headers, Inference, Job, Parts
 from aimass.gateway.metrics import render
 from aimass.gateway.protocols.http import REQUEST_TIMEOUT, STATUS, Head, Reply, as_ours, json_reply, keep_lifespan
-from aimass.gateway.protocols.oip import describe
 from aimass.gateway.protocols.oip_http import HTTP
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
 from aimass.gateway.state import GatewayState
@@ -103,8 +102,8 @@ class GatewayApp:
         self, scope: Any, body: Any, done: Done, codec: Codec = HTTP, size: int | None = None
     ) -> Awaitable[Answer] | None:
         """The same for a call that is here as a whole, by any door: ``body`` is what its codec reads, ``size`` its
-        bytes where that is not its length. ``done`` is called with the answer, now or at the end of this round of the
-        event loop, when the short calls that came in it run together; else what will be the answer is given."""
+        bytes where that is not its length. ``done`` is called with the answer, now or at the end of this round of
+        the event loop, when the short calls that came in it run together; else what will be the answer is given."""
         call = self.begin(scope, codec)
         if not isinstance(call, Call):
             done(call)
@@ -262,20 +261,10 @@ class GatewayApp:
         return answer
 
     def _index(self, call: Call, _: Endpoint) -> Reply:
-        rows = []
-        for name, service in sorted(self.table.services.items()):
-            for number in sorted({*self.table.known[name], *service.targets}):
-                ready = number in service.targets
-                reason = "" if ready else "not loaded yet"
-                state = "READY" if ready else "UNAVAILABLE"
-                rows.append({"name": name, "version": str(number), "state": state, "reason": reason})
-        return json_reply(rows, call.request_id)
+        return json_reply(self.table.index(), call.request_id)
 
     def _model(self, call: Call, endpoint: Endpoint) -> Reply:
-        service = _service_of(endpoint)
-        target = endpoint.target or service.pick(call.request_id)
-        numbers = [target.revision] if endpoint.target else sorted(service.targets)
-        return json_reply(describe(service.name, numbers, target.plan.plan, target.signature), call.request_id)
+        return json_reply(endpoint.describe(call.request_id), call.request_id)
 
     def _model_ready(self, call: Call, endpoint: Endpoint) -> Reply:
         service = _service_of(endpoint)

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from aimass.core.errors import AimassError, NotFound, Unavailable, WrongMethod
 from aimass.core.signature import Signature
 from aimass.gateway.metrics import Metrics, Series
 from aimass.gateway.protocols.http import JSON, OCTETS, Head
-from aimass.gateway.protocols.oip import AnswerWriter, RequestReader
+from aimass.gateway.protocols.oip import AnswerWriter, RequestReader, describe
 from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceState
 from aimass.metering.journal import EventEncoder
 from aimass.serving.executor import Slot
@@ -35,11 +36,13 @@ class Target:
         self.reader = RequestReader(plan.signature, service.limits.max_batch)
         self.answers = AnswerWriter(service.name, revision.number)
         self.encoders: dict[str, EventEncoder] = {}
-        self.traced = len(revision.layout["nodes"]) > 1
+        self.traced = len(revision.layout["nodes"]) > 1 or any("branches" in node for node in revision.layout["nodes"])
+        self.series.adopt(plan.counts)
         named = [(b"x-aimass-revision", b"%d" % revision.number), (b"x-aimass-plan", plan.plan.encode())]
         self.json_head = Head(200, [JSON, *named])
         self.binary_head = Head(200, [OCTETS, *named])
         slot.observers[plan] = metrics.together(service.name, revision.number, plan.plan).observe
+        self.kept: dict[str, Any] = {}  # what a door's codec has made once for this revision, by protocol
 
     @property
     def signature(self) -> Signature:
@@ -88,6 +91,13 @@ class Endpoint:
     target: Target | None = None
     is_open: bool = False  # answers without a key
 
+    def describe(self, request_id: str) -> dict[str, Any]:
+        """The metadata of the service or revision that a call names."""
+        assert self.service is not None
+        target = self.target or self.service.pick(request_id)
+        numbers = [target.revision] if self.target else sorted(self.service.targets)
+        return describe(self.service.name, numbers, target.plan.plan, target.signature)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -103,6 +113,18 @@ class Table:
     def in_use(self) -> set[tuple[str, int]]:
         """Revisions that may still be called through this table."""
         return {(name, number) for name, service in self.services.items() for number in service.targets}
+
+    def index(self) -> list[dict[str, str]]:
+        """Every revision that is known, and whether it can be called."""
+        rows = []
+        for name, service in sorted(self.services.items()):
+            for number in sorted({*self.known[name], *service.targets}):
+                ready = number in service.targets
+                state = (
+                    {"state": "READY", "reason": ""} if ready else {"state": "UNAVAILABLE", "reason": "not loaded yet"}
+                )
+                rows.append({"name": name, "version": str(number), **state})
+        return rows
 
     def find(self, method: str, path: str) -> Endpoint:
         """Where a call goes; ``NotFound`` or ``WrongMethod`` says what there is instead. HEAD goes where GET does: the

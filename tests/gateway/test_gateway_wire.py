@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -207,16 +206,6 @@ async def test_siblings_share_a_port(gateway: Gateway, tmp_path: Path, plan: Loa
         assert gateway.events()
         assert second.events()
         await sibling.close(closing_s=0)
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signed itself, and its key."""
-    cert, secret = tmp_path / "cert.pem", tmp_path / "key.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(secret), "-out", str(cert)]
-    subprocess.run([*make.split(), *more], check=True, capture_output=True)
-    return cert, secret
 
 
 @pytest.mark.parametrize("way", WAYS)

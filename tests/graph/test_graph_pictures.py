@@ -32,6 +32,7 @@ def test_what_is_to_be_seen() -> None:
     whole = picture(WHOLE)
     assert Picture.from_json(whole.to_json()) == whole
     boxes = {box.key: box for box in whole.boxes}
+    assert not any(box.lazy for box in picture(WHOLE, "merged").boxes)  # there, everything runs for every row
     assert list(boxes)[:2] == ["$in.image", "$in.kind"]
     assert {key for key, box in boxes.items() if box.lazy} == {"meta", "meta.members", "large", "prior"}
     assert boxes["big"].notes == (

@@ -142,10 +142,7 @@ def _wanted(state: GatewayState) -> dict[str, Wanted]:
 
 def _as_state(app: Any) -> NodesState:
     """Replicas that run, of an application that is not going; why it does not start."""
-    replicas = {
-        name: sum(count for state, count in deployment.replica_states.items() if str(state.value) == "RUNNING")
-        for name, deployment in app.deployments.items()
-    }
+    replicas = {name: deployment.replica_states.get("RUNNING", 0) for name, deployment in app.deployments.items()}
     failed = str(app.status.value) == "DEPLOY_FAILED"
     messages = [app.message, *(deployment.message for deployment in app.deployments.values())]
     return NodesState(replicas, _reason("\n".join(messages)) if failed else "")

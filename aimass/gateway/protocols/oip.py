@@ -1,14 +1,14 @@
 """The Open Inference Protocol, version 2: a request body into a batch, and outputs into an answer body."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import simdjson
 
-from aimass.core.batch import Array, Batch
+from aimass.core.batch import Batch
 from aimass.core.errors import Invalid, TooLarge
 from aimass.core.signature import Signature, TensorSpec
 from aimass.gateway.protocols.tensors import TensorReader, TensorWriter
@@ -124,7 +124,6 @@ class RequestReader:
         if not isinstance(inputs, list):
             raise Invalid('the body must be an object with a list "inputs"', field="inputs")
         batch: Batch = {}
-        first = ""
         at = 0
         for item in inputs:
             reader = self._reader(item)
@@ -141,38 +140,51 @@ class RequestReader:
                     )
                 array = reader.read_bytes(raw[at : at + size], item.get("shape"))
                 at += size
-            self._check_same_rows(batch, first, reader.name, array)
-            first = first or reader.name
             batch[reader.name] = array
         if at != len(raw):
             raise Invalid(f"the body has {len(raw) - at} bytes after its tensors", field="inputs")
-        self._check_complete(batch)
-        rows = int(batch[first].shape[0])
+        return self._with_rest(batch, self.check(batch), document)
+
+    def find(self, name: str, datatype: Any) -> TensorReader:
+        """What reads the input of that name; ``Invalid`` when there is none, or it is of another datatype."""
+        reader = self._by_name.get(name)
+        if reader is None:
+            raise Invalid(f"unknown input {name!r}; this service takes: {', '.join(self._by_name)}", field=name)
+        if datatype != reader.spec.datatype.value:
+            raise Invalid(f"input {name!r} has datatype {datatype}, expected {reader.spec.datatype}", field=name)
+        return reader
+
+    def check(self, batch: Batch) -> int:
+        """Rows of a batch whose tensors were read one by one: none is missing, and all have the same rows."""
+        rows, first = 0, ""
+        for name, array in batch.items():
+            if first and array.shape[0] != rows:
+                raise Invalid(f"input {name!r} has {array.shape[0]} rows, {first!r} has {rows}", field=name)
+            rows, first = int(array.shape[0]), first or name
+        for name in self._by_name:
+            if name not in batch:
+                raise Invalid(f"input {name!r} is missing; this service takes: {', '.join(self._by_name)}", field=name)
         self._check_rows(rows)
-        return self._with_rest(batch, rows, document)
+        return rows
+
+    def wanted(self, names: Sequence[str], binary: bool) -> Wanted:
+        """The outputs of these names, in their order; of no names, all."""
+        if not names:
+            return self._all_binary if binary else self._all
+        chosen = {writer.name: (writer, binary) for writer in map(self._writer, names)}
+        return tuple(chosen.values())
+
+    def _writer(self, name: Any) -> TensorWriter:
+        writer = self._writers.get(name) if isinstance(name, str) else None
+        if writer is None:
+            raise Invalid(f"unknown output {name!r}; this service has: {', '.join(self._writers)}", field="outputs")
+        return writer
 
     def _reader(self, item: Any) -> TensorReader:
         name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str):
             raise Invalid("each input must be an object with name, datatype, shape and data", field="inputs")
-        reader = self._by_name.get(name)
-        if reader is None:
-            raise Invalid(f"unknown input {name!r}; this service takes: {', '.join(self._by_name)}", field=name)
-        datatype = item.get("datatype")
-        if datatype != reader.spec.datatype.value:
-            raise Invalid(f"input {name!r} has datatype {datatype}, expected {reader.spec.datatype}", field=name)
-        return reader
-
-    def _check_same_rows(self, batch: Batch, first: str, name: str, array: Array) -> None:
-        if first and array.shape[0] != batch[first].shape[0]:
-            raise Invalid(
-                f"input {name!r} has {array.shape[0]} rows, {first!r} has {batch[first].shape[0]}", field=name
-            )
-
-    def _check_complete(self, batch: Batch) -> None:
-        for name in self._by_name:
-            if name not in batch:
-                raise Invalid(f"input {name!r} is missing; this service takes: {', '.join(self._by_name)}", field=name)
+        return self.find(name, item.get("datatype"))
 
     def _check_rows(self, rows: int) -> None:
         if rows > self._max_rows:
@@ -182,8 +194,7 @@ class RequestReader:
         own_id = document.get("id", "")
         if not isinstance(own_id, str):
             raise Invalid("id must be a string", field="id")
-        if len(own_id) > MAX_ID:
-            raise Invalid(f"id has {len(own_id)} characters; it may have {MAX_ID}", field="id")
+        check_id(own_id)
         parameters = _parameters(document, "parameters")
         timeout = parameters.get("timeout", 0)
         if type(timeout) is not int or timeout < 0:
@@ -198,11 +209,8 @@ class RequestReader:
             raise Invalid("outputs must be a list of objects with a name, or be left out", field="outputs")
         wanted: dict[str, tuple[TensorWriter, bool]] = {}
         for item in outputs:
-            name = item.get("name") if isinstance(item, dict) else None
-            writer = self._writers.get(name) if isinstance(name, str) else None
-            if writer is None:
-                raise Invalid(f"unknown output {name!r}; this service has: {', '.join(self._writers)}", field="outputs")
-            parameters = _parameters(item, f"outputs.{name}.parameters")
+            writer = self._writer(item.get("name") if isinstance(item, dict) else None)
+            parameters = _parameters(item, f"outputs.{writer.name}.parameters")
             if parameters.get("classification"):
                 raise Invalid("the classification extension is not offered; ask for the tensors", field="outputs")
             wanted[writer.name] = (writer, parameters.get("binary_data", binary) is True)
@@ -231,6 +239,13 @@ class AnswerWriter:
         if raws:
             return b"".join((body, *raws)), len(body)
         return body, 0
+
+
+def check_id(own_id: str) -> str:
+    """The caller's own id, if it is not too long."""
+    if len(own_id) > MAX_ID:
+        raise Invalid(f"id has {len(own_id)} characters; it may have {MAX_ID}", field="id")
+    return own_id
 
 
 def describe(name: str, versions: list[int], plan: str, signature: Signature) -> dict[str, Any]:

@@ -82,8 +82,9 @@ def _boxes(graph: Graph, runs: Mapping[str, str]) -> tuple[Box, ...]:
     ]
     for node in graph.nodes:
         notes = (*_notes(node), *(["may be lost"] if node.ref and node.name in lost else []))
-        lazy, what = found[node.name] is not None, node.ref or node.combine
-        boxes.append(Box(node.name, node.name, node.kind, what, runs.get(node.name, ""), lazy, notes))
+        how, what = runs.get(node.name, ""), node.ref or node.combine
+        lazy = found[node.name] is not None and how != "merged"  # a merged graph runs whole
+        boxes.append(Box(node.name, node.name, node.kind, what, how, lazy, notes))
     boxes += [
         Box(f"$out.{spec.name}", spec.name, "output", f"{spec.datatype} {list(spec.shape)}") for spec in graph.outputs
     ]

@@ -127,7 +127,7 @@ def _legend(picture: Picture, y: int) -> Iterator[str]:
             yield f'<rect class="{runs}" x="{x}" y="{y - 9}" width="12" height="12" rx="2"/>'
             yield f'<text x="{x + 17}" y="{y + 1}">{runs}: {says}</text>'
             x += 24 + round((len(runs) + len(says) + 2) * TEXT_PX)
-    for kind, says in ((LAZY, "only for rows that choose it"), (FALLBACK, "stands in when it fails")):
+    for kind, says in ((LAZY, "taken only for rows that choose it"), (FALLBACK, "stands in when it fails")):
         if any(line.kind == kind for line in picture.lines):
             yield f'<path class="{kind}" d="M{x} {y - 3}h26"/>'
             yield f'<text x="{x + 32}" y="{y + 1}">{says}</text>'
