@@ -9,6 +9,7 @@ import typer
 import aimass
 from aimass.cli import keys, logs, models, platform, predict, services, train
 from aimass.cli.graph import command as graph
+from aimass.cli.graph import explain
 from aimass.cli.terminal import complain
 from aimass.core.errors import AimassError, Unauthenticated
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (platform, train, models, services, graph, predict, keys, logs):
+for group in (platform, train, models, services, graph, explain, predict, keys, logs):
     group.add_to(app)
 
 

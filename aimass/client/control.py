@@ -65,11 +65,19 @@ class Control:
     def rollback(self, name: str) -> Json:
         return self._call("POST", f"/services/{quote(name)}/rollback", timeout=MOVE_S)
 
-    def explain(self, name: str) -> Json:
-        return self._get(f"/services/{quote(name)}/explain")
+    def explain(
+        self, name: str, load_rps: float | None = None, rows: int | None = None, measured: bool = False
+    ) -> Json:
+        """Every plan of the current revision; ``load_rps``: for so many calls a second, each with so many ``rows``."""
+        asked = {"load_rps": load_rps, "rows": rows, "measured": "true" if measured else None}
+        query = {key: str(value) for key, value in asked.items() if value is not None}
+        return self._get(f"/services/{quote(name)}/explain", **query)
 
-    def explain_document(self, document: str, name: str = "service.yaml") -> Json:
-        return self._call("POST", "/explain", json={"document": document, "name": name})
+    def explain_document(
+        self, document: str, name: str = "service.yaml", load_rps: float | None = None, rows: int | None = None
+    ) -> Json:
+        body = {"document": document, "name": name, "load_rps": load_rps, "rows": rows}
+        return self._call("POST", "/explain", json=body)
 
     def graph(self, name: str) -> Json:
         """The current revision's boxes and lines, and how each node runs."""

@@ -14,6 +14,13 @@ class DocumentBody(_Body):
     name: str = Field(default="service.yaml", description="What errors call it.")
 
 
+class ExplainBody(DocumentBody):
+    """A service document, and the load to explain it for."""
+
+    load_rps: float | None = Field(default=None, gt=0, description="Calls a second; else as the document declares.")
+    rows: int | None = Field(default=None, ge=1, description="Rows in each call; 1 unless given.")
+
+
 class RecipeBody(_Body):
     """A recipe to run."""
 

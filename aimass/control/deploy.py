@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.pushing import Pushed
 from aimass.control.revisions import planning
+from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import next_number, standing, standings
 from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
 from aimass.database import state_number
@@ -53,7 +54,7 @@ def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
         same = _unchanged(context, drafted)
         if same is not None:
             return same
-        planned = planning.plan(drafted, context.store)
+        planned = planning.plan(drafted, context.store, machine_of(context.settings))
         number, state = _store(context, drafted, planned)
         _check_loaded(context, drafted.spec.service, number, state)
         why = f"deployed from {name}"

@@ -84,6 +84,7 @@ class LimitsKeys(TypedDict, total=False):
 class SloKeys(TypedDict, total=False):
     p95_ms: float
     error_rate: float
+    load_rps: float
 
 
 class _Treatment(TypedDict, total=False):

@@ -1,9 +1,9 @@
 """A revision's canonical form: one graph with its settings as one JSON document, and that document's digest.
 
 Format 1 knows models, transforms and combiners. Format 2 adds choices, quorums, policies, placements and sizes of
-nodes, and limits of batching. A document says the lowest format that holds it, so what needs nothing new keeps its
-digest. To raise the format: add what is new so that its absence means what was before, tell the new from the old in
-``_format``, and put a document with its digest into ``tests/graph/golden``.
+nodes, limits of batching, and the declared load. A document says the lowest format that holds it, so what needs nothing
+new keeps its digest. To raise the format: add what is new so that its absence means what was before, tell the new from
+the old in ``_format``, and put a document with its digest into ``tests/graph/golden``.
 """
 
 import hashlib
@@ -16,12 +16,13 @@ from aimass.core.ids import Digest
 from aimass.core.policies import NO_POLICY, NodePolicy, NodeScale
 from aimass.core.signature import Signature, TensorSpec
 from aimass.graph.graph import CostProfile, Graph, Node, Source
-from aimass.graph.spec import LimitsSpec, ServiceSpec
+from aimass.graph.spec import LimitsSpec, ServiceSpec, SloSpec
 
 FORMAT = 2
 _NEW_KINDS = {"switch", "cascade"}
 _NEW_KEYS = {"quorum", "policy", "essential", "placement", "scale"}
 _NEW_LIMITS = {"batch_rows", "max_wait_ms"}
+_NEW_SLO = {"load_rps"}
 _VALUES = ("ref", "runtime", "files", "combine", "quorum", "on_missing", "essential", "placement")
 _LISTS = ("weights", "classes", "cases", "thresholds", "temperatures")
 
@@ -29,9 +30,9 @@ _LISTS = ("weights", "classes", "cases", "thresholds", "temperatures")
 def canonical(graph: Graph, spec: ServiceSpec) -> dict[str, Any]:
     """All that the revision's answers and limits depend on; equal for documents that mean the same."""
     nodes = [_node_to_json(node) for node in graph.nodes]
-    limits = _limits_to_json(spec.limits)
+    limits, slo = _limits_to_json(spec.limits), _slo_to_json(spec.slo)
     return {
-        "format": _format(nodes, limits),
+        "format": _format(nodes, limits, slo),
         "service": spec.service,
         "inputs": [tensor.to_json() for tensor in graph.inputs],
         "nodes": nodes,
@@ -41,7 +42,7 @@ def canonical(graph: Graph, spec: ServiceSpec) -> dict[str, Any]:
         ],
         "placement": spec.placement,
         "limits": limits,
-        "slo": spec.slo.model_dump(mode="json"),
+        "slo": slo,
     }
 
 
@@ -65,9 +66,9 @@ def graph_of(document: Mapping[str, Any], profiles: Mapping[str, CostProfile] | 
     )
 
 
-def _format(nodes: Sequence[Mapping[str, Any]], limits: Mapping[str, Any]) -> int:
+def _format(nodes: Sequence[Mapping[str, Any]], limits: Mapping[str, Any], slo: Mapping[str, Any]) -> int:
     new = any(node["kind"] in _NEW_KINDS or _NEW_KEYS & node.keys() for node in nodes)
-    return 2 if new or _NEW_LIMITS & limits.keys() else 1
+    return 2 if new or _NEW_LIMITS & limits.keys() or _NEW_SLO & slo.keys() else 1
 
 
 def _limits_to_json(limits: LimitsSpec) -> dict[str, Any]:
@@ -77,6 +78,11 @@ def _limits_to_json(limits: LimitsSpec) -> dict[str, Any]:
         for key, value in limits.model_dump(mode="json").items()
         if key not in _NEW_LIMITS or value != getattr(usual, key)
     }
+
+
+def _slo_to_json(slo: SloSpec) -> dict[str, Any]:
+    said = slo.model_dump(mode="json")
+    return {key: value for key, value in said.items() if key not in _NEW_SLO or value is not None}
 
 
 def _node_to_json(node: Node) -> dict[str, Any]:

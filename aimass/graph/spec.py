@@ -80,10 +80,12 @@ class LimitsSpec(Part):
 
 
 class SloSpec(Part):
-    """What the operator promises; the planner heeds ``p95_ms``, status shows both against what was measured."""
+    """What the operator promises, and at how many calls a second over all gateway replicas; the planner heeds
+    ``p95_ms`` and the load, status shows what was measured beside it."""
 
     p95_ms: float | None = Field(default=None, gt=0)
     error_rate: float | None = Field(default=None, ge=0, le=1)
+    load_rps: float | None = Field(default=None, gt=0)
 
 
 class ServiceSpec(Part):

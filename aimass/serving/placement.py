@@ -1,14 +1,18 @@
 """From a graph to the layout it gets: the alternatives explained, the chosen one compiled."""
 
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from aimass.core.errors import Invalid
+from aimass.core.ids import Digest
 from aimass.graph.graph import Graph
-from aimass.graph.spec import LimitsSpec, SloSpec
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout, Read, Store
-from aimass.serving.planner import Explanation, explain
-from aimass.serving.plans import fanout, fused, merged
+from aimass.serving.planner.candidates import candidates
+from aimass.serving.planner.demand import Demand
+from aimass.serving.planner.explanation import Explanation, explain
+from aimass.serving.plans.mixed import compile_placements
 
 
 @dataclass(frozen=True)
@@ -19,25 +23,37 @@ class Placed:
     layout: Layout | None
 
 
-def place(graph: Graph, placement: str, limits: LimitsSpec, slo: SloSpec, read: Read, store: Store) -> Placed:
+def place(graph: Graph, demand: Demand, read: Read, store: Store) -> Placed:
     """Explain every plan and compile the chosen one. Merging is really tried, so what is explained holds.
 
-    ``store`` is called for a merged model that was chosen, else never; one that keeps nothing will do to explain only.
+    ``store`` is called for merged models that were chosen, else never; one that keeps nothing will do to explain only.
     A missing or corrupted artifact is what ``read`` raises, and refused under any plan.
     """
     for node in graph.nodes:
         if node.kind == "combine":
             make_combiner(node.combine, node.weights, f"graph.nodes.{node.name}.combine")
     models = {digest: read(digest) for node in graph.nodes for digest in node.files.values()}
-    model, unmergeable = b"", ""
-    try:
-        model = merged.compile_merged(graph, models.__getitem__)
-    except Invalid as error:
-        unmergeable = str(error).removeprefix("cannot be merged: ")
-    explanation = explain(graph, limits, slo, placement, unmergeable)
-    if placement == "fanout":
-        asked = replace(explanation, chosen="fanout", why="the service asks for it")
-        return Placed(asked, fanout.compile_fanout(graph))
-    if explanation.chosen == "merged":
-        return Placed(explanation, merged.merged_layout(graph, store(model)))
-    return Placed(explanation, fused.compile_fused(graph) if explanation.chosen else None)
+    layouts: dict[str, Layout] = {}
+    refused: dict[str, str] = {}
+    kept: dict[Digest, bytes] = {}
+    for item in candidates(graph, demand.placement):
+        if item.reason:
+            continue
+        try:
+            layouts[item.name] = compile_placements(graph, item.placements, models.__getitem__, _keeper(kept))
+        except Invalid as error:
+            refused[item.name] = str(error).removeprefix("cannot be merged: ")
+    explanation = explain(graph, demand, refused)
+    layout = layouts.get(explanation.chosen)
+    for digest in layout.digests & kept.keys() if layout else ():
+        store(kept[digest])
+    return Placed(explanation, layout)
+
+
+def _keeper(kept: dict[Digest, bytes]) -> Callable[[bytes], Digest]:
+    def keep(data: bytes) -> Digest:
+        digest = Digest(hashlib.sha256(data).hexdigest())
+        kept[digest] = data
+        return digest
+
+    return keep

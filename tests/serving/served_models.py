@@ -20,11 +20,12 @@ from aimass.core.ids import Digest
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.graph.build import build_graph
 from aimass.graph.graph import Graph, ModelInfo
-from aimass.graph.spec import LimitsSpec, SloSpec, load_service
+from aimass.graph.spec import load_service
 from aimass.runtimes.conversion import to_onnx
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout
 from aimass.serving.placement import place
+from aimass.serving.planner.demand import Demand
 
 ROW = TensorSpec("x", Datatype.FP32, (-1, 64))
 CLASSIFIER = Signature(
@@ -148,6 +149,6 @@ def graph_from(text: str, known: Mapping[str, ModelInfo] | None = None) -> Graph
 def layout_from(graph: Graph, plan: str, on: Shelf | None = None) -> Layout:
     """The graph under this plan, as a deploy compiles it."""
     on = on or shelf()
-    layout = place(graph, plan, LimitsSpec(), SloSpec(), on.read, on.put).layout
+    layout = place(graph, Demand(plan), on.read, on.put).layout
     assert layout is not None
     return layout

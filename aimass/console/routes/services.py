@@ -1,14 +1,16 @@
 """``/services`` and ``/explain``: deploy, undeploy, roll back, look."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from aimass.console.access import Deployer, GuardedRoute, Reader
-from aimass.console.bodies import DocumentBody
+from aimass.console.bodies import DocumentBody, ExplainBody
 from aimass.control import deploy as verbs
 from aimass.control import services
+from aimass.control.revisions import explaining
+from aimass.serving.planner.machine import Load
 
 router = APIRouter(route_class=GuardedRoute, tags=["services"])
 
@@ -41,10 +43,21 @@ def rollback(context: Deployer, name: str) -> dict[str, Any]:
 
 
 @router.get("/services/{name}/explain", summary="Every plan of the current revision, and why one was chosen")
-def explain(context: Reader, name: str) -> dict[str, Any]:
-    return services.explain(context, name)
+def explain(
+    context: Reader,
+    name: str,
+    load_rps: Annotated[float | None, Query(gt=0)] = None,
+    rows: Annotated[int | None, Query(ge=1)] = None,
+    measured: bool = False,
+) -> dict[str, Any]:
+    """As judged when it was deployed, or anew for a load; with `measured`, beside it what its calls took."""
+    return explaining.explain(context, name, _load(load_rps, rows), measured)
 
 
 @router.post("/explain", summary="Every plan of a document, before it is deployed")
-def explain_document(context: Reader, body: DocumentBody) -> dict[str, Any]:
-    return services.explain_document(context, body.document, body.name)
+def explain_document(context: Reader, body: ExplainBody) -> dict[str, Any]:
+    return explaining.explain_document(context, body.document, body.name, _load(body.load_rps, body.rows))
+
+
+def _load(rps: float | None, rows: int | None) -> Load | None:
+    return None if rps is None and rows is None else Load(rps, rows or 1)

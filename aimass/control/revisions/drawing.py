@@ -4,6 +4,7 @@ from typing import Any
 
 from aimass.control.context import Context
 from aimass.control.revisions import planning
+from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import standings
 from aimass.core.errors import Conflict, Invalid
 from aimass.database.tables import RevisionRow
@@ -30,7 +31,7 @@ def draw_document(context: Context, text: str, name: str = planning.NAME) -> dic
         drafted = planning.draft(session, text, name)
     service, graph = drafted.spec.service, drafted.graph
     try:
-        layout = planning.plan(drafted, context.store).layout
+        layout = planning.plan(drafted, context.store, machine_of(context.settings)).layout
     except Invalid as error:
         return picture_of(graph, {}, service, why=str(error)).to_json()
     return picture_of(graph, _runs(graph, layout), service, plan=layout.plan).to_json()

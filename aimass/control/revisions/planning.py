@@ -13,13 +13,15 @@ from aimass.core.ids import Digest
 from aimass.graph import revision
 from aimass.graph.build import build_graph
 from aimass.graph.graph import Graph, ModelInfo
-from aimass.graph.spec import ServiceSpec, load_service
+from aimass.graph.spec import LimitsSpec, ServiceSpec, SloSpec, load_service
 from aimass.registry import aliases
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout
 from aimass.serving.nodes.sizing import policy_of
 from aimass.serving.placement import Placed, place
-from aimass.serving.planner import Explanation
+from aimass.serving.planner.demand import Demand
+from aimass.serving.planner.explanation import Explanation
+from aimass.serving.planner.machine import Load, Machine
 from aimass.storage.base import ArtifactStore
 
 NAME = "service.yaml"  # what errors call a document that came without a file name
@@ -67,28 +69,41 @@ def draft(session: Session, text: str, name: str = NAME) -> Draft:
     return Draft(spec, graph, canonical, revision.digest(canonical))
 
 
-def plan(drafted: Draft, store: ArtifactStore) -> Planned:
+def plan(drafted: Draft, store: ArtifactStore, machine: Machine) -> Planned:
     """Choose and compile; a corrupted or missing artifact, and a placement that cannot be, are refused."""
     artifacts: dict[Digest, bytes] = {}
-    placed = _place(drafted, _read_all(drafted.graph, store), artifacts)
+    placed = _place(drafted.graph, demand_of(drafted.spec, machine), store, artifacts)
     if placed.layout is None:
         raise Invalid(f"{drafted.spec.service}: {placed.explanation.why}", field="placement")
     return Planned(placed.layout, placed.explanation, artifacts)
 
 
-def explain(drafted: Draft, store: ArtifactStore) -> Explanation:
+def explain(graph: Graph, demand: Demand, store: ArtifactStore) -> Explanation:
     """Every plan with its figures, possible or not."""
-    return _place(drafted, _read_all(drafted.graph, store), {}).explanation
+    return _place(graph, demand, store, {}).explanation
 
 
-def _place(drafted: Draft, models: Mapping[Digest, bytes], artifacts: dict[Digest, bytes]) -> Placed:
+def demand_of(spec: ServiceSpec, machine: Machine, load: Load | None = None) -> Demand:
+    """What the document asks for; ``load`` instead of what it declares."""
+    return Demand(spec.placement, spec.limits, spec.slo, machine, load or Load(spec.slo.load_rps))
+
+
+def stored(session: Session, document: Mapping[str, Any], machine: Machine, load: Load | None) -> tuple[Graph, Demand]:
+    """Of a revision's document, with the profiles that its versions have now."""
+    refs = {node["ref"] for node in document["nodes"] if "ref" in node}
+    profiles = {ref: aliases.resolve(session, ref).manifest.profile for ref in refs}
+    graph = revision.graph_of(document, {ref: profile for ref, profile in profiles.items() if profile is not None})
+    limits, slo = LimitsSpec(**document["limits"]), SloSpec(**document["slo"])
+    return graph, Demand(document["placement"], limits, slo, machine, load or Load(slo.load_rps))
+
+
+def _place(graph: Graph, demand: Demand, store: ArtifactStore, artifacts: dict[Digest, bytes]) -> Placed:
     def keep(data: bytes) -> Digest:
         digest = Digest(hashlib.sha256(data).hexdigest())
         artifacts[digest] = data
         return digest
 
-    spec = drafted.spec
-    return place(drafted.graph, spec.placement, spec.limits, spec.slo, models.__getitem__, keep)
+    return place(graph, demand, _read_all(graph, store).__getitem__, keep)
 
 
 def _read_all(graph: Graph, store: ArtifactStore) -> dict[Digest, bytes]:

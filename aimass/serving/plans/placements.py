@@ -13,6 +13,8 @@ from aimass.graph.missing import lost_with, optional
 from aimass.graph.regions import Region, needs, regions
 
 MERGED, FUSED, FANOUT, MIXED = "merged", "fused", "fanout", "mixed"
+PLANS = (MERGED, FUSED, FANOUT)
+"""Of plans that cost the same, the first is taken."""
 
 Placements = Mapping[str, str]
 """Node → merged, fused or fanout; every node of the graph."""
@@ -69,6 +71,25 @@ def why_not(graph: Graph, placements: Placements) -> str:
                     "merged with it"
                 )
     return ""
+
+
+def as_can_be(graph: Graph, placements: Placements) -> dict[str, str]:
+    """The same, but what cannot be merged, or has nothing to be merged with, is fused, where the document does not ask
+    for anything else."""
+    facts = _Facts.of(graph)
+    found = with_asked(graph, placements)
+
+    def alone() -> set[str]:
+        merged = {name for name, placement in found.items() if placement == MERGED}
+        if len(merged) == len(found) and not any(why_alone(node) for node in graph.nodes):
+            return set()
+        return {
+            name for name in merged if why_alone(facts.nodes[name]) or facts.why_apart(facts.nodes[name], merged)
+        } or {group[0] for group in groups(graph, found) if len(group) == 1}
+
+    while left := {name for name in alone() if not facts.nodes[name].placement}:
+        found |= dict.fromkeys(left, FUSED)
+    return found
 
 
 def groups(graph: Graph, placements: Placements) -> list[Group]:
