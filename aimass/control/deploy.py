@@ -1,19 +1,21 @@
 """Deploy, undeploy, roll back: traffic moves only to a revision that the live replicas have loaded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Pushed
 from aimass.control.revisions import planning
 from aimass.control.revisions.machine_file import machine_of
-from aimass.control.revisions.standing import next_number, standing, standings
+from aimass.control.revisions.standing import Standing, next_number, standing, standings
 from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.registry import aliases
+from aimass.serving.layout import Layout
 
 LOAD_S = 120.0  # a replica that needs longer to load a revision counts as silent
 
@@ -43,7 +45,8 @@ class Undeployed:
 
 
 def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
-    """Make the document the service's newest revision and move all traffic to it.
+    """Make the document the service's newest revision, or take back an earlier one that it is, and move all traffic
+    there.
 
     Nothing moves, and the running revision goes on, when anything is wrong with the document, its artifacts or its
     load in any live replica.
@@ -54,10 +57,13 @@ def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
         same = _unchanged(context, drafted)
         if same is not None:
             return same
+        why = f"deployed from {name}"
+        back = _take_back(context, drafted, why)
+        if back is not None:
+            return back
         planned = planning.plan(drafted, context.store, machine_of(context.settings))
         number, state = _store(context, drafted, planned)
         _check_loaded(context, drafted.spec.service, number, state)
-        why = f"deployed from {name}"
         return _move(context, drafted.spec.service, number, why)
 
 
@@ -127,6 +133,47 @@ def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
         weights=_as_text(now.weights),
         replicas=len(overview.reports) if overview else 0,
     )
+
+
+def _take_back(context: Context, drafted: planning.Draft, why: str) -> Deployed | None:
+    """All traffic to an earlier revision that is this very document; None where there is none that can be loaded now.
+
+    Replicas load it at 0 % first, which also says that it comes anew (see ``line_of``).
+    """
+    service = drafted.spec.service
+    with context.database.session() as session:
+        now = standing(session, service)
+        number = _earlier(session, context, drafted, now)
+        if number is None:
+            return None
+        live = _as_text(now.weights)
+        _add_move(session, context, service, {**live, str(number): 0.0}, f"readies revision {number}: {why}")
+        state = state_number.bump(session)
+    failed, pushed = _wait(context, service, number, state)
+    if failed or pushed.is_away or (pushed.silent and not pushed.reports):
+        with context.database.session() as session:
+            reason = failed or "no replica said that it is loaded"
+            _add_move(session, context, service, live, f"leaves revision {number} again: {reason}")
+            state_number.bump(session)
+        return None
+    done = _move(context, service, number, why)
+    return replace(done, message=f"{service} takes revision {number} back, which is this document; {done.message}")
+
+
+def _earlier(session: Session, context: Context, drafted: planning.Draft, now: Standing) -> int | None:
+    """The newest revision of this document that has served, could be loaded, and has its artifacts still."""
+    rows = session.scalars(
+        select(RevisionRow)
+        .where(RevisionRow.service == drafted.spec.service, RevisionRow.digest == drafted.digest)
+        .order_by(RevisionRow.number.desc())
+    )
+    for row in rows:
+        is_whole = all(context.store.has(digest) for digest in Layout.from_json(row.layout).digests)
+        if row.number in now.served and row.number in now.good and row.number != now.main and is_whole:
+            for ref in drafted.graph.refs:
+                aliases.resolve(session, ref)  # one that was removed meanwhile is refused
+            return row.number
+    return None
 
 
 def _store(context: Context, drafted: planning.Draft, planned: planning.Planned) -> tuple[int, int]:

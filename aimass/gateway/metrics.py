@@ -24,7 +24,7 @@ class Snapshot:
     """Counts at one moment, by label values; a histogram is its buckets (not cumulative), then the sum."""
 
     requests: dict[Labels, float] = field(default_factory=dict)  # service, revision, code
-    rejections: dict[Labels, float] = field(default_factory=dict)  # service, reason
+    rejections: dict[Labels, float] = field(default_factory=dict)  # service, revision, reason
     in_flight: dict[Labels, float] = field(default_factory=dict)  # service, revision
     seconds: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
     rows: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision
@@ -112,7 +112,7 @@ class Metrics:
         """One call not answered with 200; ``service`` is empty where the caller named none that exists."""
         labels = (service, str(revision or ""), str(status))
         self._refused[labels] = self._refused.get(labels, 0) + 1
-        cause = (service, reason)
+        cause = (service, str(revision or ""), reason)
         self._rejections[cause] = self._rejections.get(cause, 0) + 1
 
     @property
@@ -186,7 +186,7 @@ class _Collector:
         for labels, count in sorted(shot.requests.items()):
             requests.add_metric(labels, count)
         rejections = CounterMetricFamily(
-            "aimass_rejections", "Calls not answered, by reason.", labels=["service", "reason"]
+            "aimass_rejections", "Calls not answered, by reason.", labels=[*revision, "reason"]
         )
         for labels, count in sorted(shot.rejections.items()):
             rejections.add_metric(labels, count)

@@ -69,6 +69,45 @@ def test_what_a_replica_cannot_load_any_more_is_shown_and_deploying_it_again_men
     assert services.list_services(desk.context)[0]["failed"] == []
 
 
+def test_an_earlier_document_takes_its_revision_back(desk: Desk) -> None:
+    one, two = service("double@1"), service(desk.register("double", 3.0))
+    for document in (one, two):
+        verbs.deploy(desk.context, document)
+    verbs.rollback(desk.context, "twice")
+    again = verbs.deploy(desk.context, two, "two.yaml")
+    assert (again.revision, again.changed) == (2, True)
+    assert "takes revision 2 back" in again.message
+    assert desk.answer("twice") == (2, 3.0)
+    back = verbs.deploy(desk.context, one)
+    assert (back.revision, desk.answer("twice")) == (1, (1, 2.0))
+    shown = services.show(desk.context, "twice")
+    assert (shown["previous"], [item["number"] for item in shown["revisions"]]) == (2, [1, 2])
+    assert [move["weights"] for move in shown["moves"]][3:] == [
+        {"1": 100.0, "2": 0.0}, {"2": 100.0}, {"2": 100.0, "1": 0.0}, {"1": 100.0},
+    ]  # fmt: skip
+    assert shown["moves"][4]["why"] == "deployed from two.yaml"
+    assert verbs.rollback(desk.context, "twice").revision == 2
+    verbs.undeploy(desk.context, "twice")
+    assert verbs.deploy(desk.context, two).revision == 2
+    assert desk.answer("twice") == (2, 3.0)
+
+
+def test_an_earlier_revision_that_cannot_be_loaded_is_not_taken_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = (service(ref) for ref in ("double@1", *(desk.register("double", f) for f in (3.0, 4.0))))
+    for document in (one, two, three):
+        verbs.deploy(desk.context, document)
+    replica = desk.pusher.replicas[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(replica, "report", lambda: ReplicaReport("a", 1, "n", 0, failed={"twice/1": "no disk"}))
+        copy = verbs.deploy(desk.context, one)
+    assert (copy.revision, desk.answer("twice")) == (4, (4, 2.0))
+    assert services.show(desk.context, "twice")["previous"] == 3
+    assert verbs.rollback(desk.context, "twice").revision == 3
+    assert desk.answer("twice") == (3, 4.0)
+
+
 def test_a_moved_alias_makes_another_revision_and_rollback_returns(desk: Desk) -> None:
     verbs.deploy(desk.context, service("double@champion"))
     desk.register("double", 4.0)
@@ -131,8 +170,8 @@ def test_undeploy_takes_traffic_away_and_deploying_brings_it_back(desk: Desk) ->
     with pytest.raises(Conflict, match="not deployed"):
         explaining.explain(desk.context, "twice")
     assert services.list_services(desk.context) == []
-    assert verbs.deploy(desk.context, service("double@1")).revision == 2
-    assert desk.answer("twice") == (2, 2.0)
+    assert verbs.deploy(desk.context, service("double@1")).revision == 1
+    assert desk.answer("twice") == (1, 2.0)
 
 
 @pytest.mark.parametrize(

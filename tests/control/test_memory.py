@@ -121,7 +121,7 @@ def test_sums_never_fall_whoever_dies_and_are_right(steps: list[tuple[str, int, 
 def test_a_counters_file_that_is_not_ours_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "counters.json"
     assert counters.restore(path) == {}
-    for text in ("", "[]", '{"format": 1, "replicas": {}}', '{"format": 2, "replicas": {"a": {}}}'):
+    for text in ("", "[]", '{"format": 1, "replicas": {}}', '{"format": 3, "replicas": {"a": {}}}'):
         path.write_text(text)
         assert counters.restore(path) == {}
     assert counters.save(path, {"a": counted(3)})

@@ -40,6 +40,45 @@ def test_kept_and_before_follow_the_history(steps: list[str]) -> None:
         assert set(now.kept) == {main, before} - {None}
 
 
+AGAIN = st.lists(st.sampled_from(["deploy", "again", "rollback", "undeploy"]), max_size=25)
+
+
+@given(AGAIN, st.data())
+def test_a_revision_that_is_taken_back_comes_anew(steps: list[str], data: st.DataObject) -> None:
+    """The model: a stack. A deploy, of a new document or an old one, puts its revision on top; a rollback takes off."""
+    stack: list[int] = []
+    moves: list[dict[int, float]] = []
+    good: list[int] = []
+    is_live = False
+    for step in steps:
+        if step == "deploy":
+            good.append(len(good) + 1)
+            stack.append(good[-1])
+            moves.append({good[-1]: 100.0})
+        elif step == "again" and good:
+            number = data.draw(st.sampled_from(good))
+            if is_live and number == stack[-1]:
+                continue  # nothing is changed
+            moves.append({**(moves[-1] if is_live else {}), number: 0.0})
+            coming = stand(moves, good)
+            assert number in coming.kept
+            assert coming.main == (stack[-1] if is_live else None)
+            moves.append({number: 100.0})
+            if stack[-1] != number:
+                stack.append(number)
+        elif step == "rollback" and is_live and len(set(stack)) > 1:
+            del stack[-1]
+            moves.append({stack[-1]: 100.0})
+        elif step == "undeploy":
+            moves.append({})
+        else:
+            continue
+        is_live = step != "undeploy"
+        now = stand(moves, good)
+        assert now.main == (stack[-1] if is_live else None)
+        assert now.before == (stack[-2] if is_live and len(stack) > 1 else None)
+
+
 @pytest.mark.parametrize(
     ("mains", "line"),
     [

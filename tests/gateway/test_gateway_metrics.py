@@ -41,8 +41,9 @@ async def test_the_door_tells_what_it_answered_and_refused(gateway: Gateway) -> 
     assert _value(samples, "aimass_requests_total", **one, code="200") == 3
     assert _value(samples, "aimass_requests_total", **one, code="400") == 1
     assert _value(samples, "aimass_requests_total", service="", revision="", code="404") == 1
-    assert _value(samples, "aimass_rejections_total", service="iris", reason="invalid") == 1
-    assert _value(samples, "aimass_rejections_total", service="iris", reason="unauthenticated") == 1
+    assert _value(samples, "aimass_rejections_total", **one, reason="invalid") == 1
+    nobody = {"service": "iris", "revision": "", "reason": "unauthenticated"}  # refused before a revision was chosen
+    assert _value(samples, "aimass_rejections_total", **nobody) == 1
     assert _value(samples, "aimass_in_flight", **one) == 0
     assert _value(samples, "aimass_batch_rows_sum", **one) == 23
     assert _value(samples, "aimass_batch_rows_bucket", **one, le="2.0") == 2

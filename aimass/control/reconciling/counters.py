@@ -9,7 +9,7 @@ from typing import Any
 from aimass.control.reconciling.files import write_whole
 from aimass.gateway.metrics import Snapshot
 
-FORMAT = 2
+FORMAT = 3
 
 
 def save(path: Path, snapshots: Mapping[str, Snapshot]) -> bool:

@@ -15,6 +15,7 @@ class Standing:
     """One service at one moment; numbers only."""
 
     weights: Mapping[int, float]  # empty: not deployed
+    readied: frozenset[int]  # revisions at 0 %, which come back
     served: frozenset[int]  # revisions that ever took traffic
     good: tuple[int, ...]  # revisions without an error, ascending
     line: tuple[int, ...]  # what rollbacks walk back, the newest last; see ``line_of``
@@ -34,7 +35,9 @@ class Standing:
         """The revision to roll back to: what was live before the main one, if it can be loaded, else before that."""
         if not self.is_deployed:
             return None
-        return next((number for number in reversed(self.line[:-1]) if number in self.good), None)
+        return next(
+            (number for number in reversed(self.line[:-1]) if number in self.good and number != self.main), None
+        )
 
     @property
     def candidate(self) -> int | None:
@@ -44,23 +47,25 @@ class Standing:
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """Revisions that replicas hold ready: those with traffic, the one before, the one that comes."""
-        numbers = set(self.weights)
+        """Revisions that replicas hold ready: those with traffic, the one before, those that come."""
+        numbers = set(self.weights) | self.readied
         for number in (self.before, self.candidate):
             if number is not None:
                 numbers.add(number)
         return tuple(sorted(numbers))
 
 
-_NOTHING = Standing({}, frozenset(), (), (), None)
+_NOTHING = Standing({}, frozenset(), frozenset(), (), (), None)
 
 
 def stand(moves: Iterable[Mapping[int, float]], good: Iterable[int], moved_at: float | None = None) -> Standing:
     """Where a service stands after these moves of its traffic, oldest first; an empty one undeployed it."""
     history = list(moves)
+    newest = history[-1] if history else {}
     return Standing(
-        weights=history[-1] if history else {},
-        served=frozenset(number for weights in history for number in weights),
+        weights=_with_traffic(newest),
+        readied=_readied(newest),
+        served=frozenset(number for weights in history for number in _with_traffic(weights)),
         good=tuple(good),
         line=line_of(history),
         moved_at=moved_at,
@@ -69,14 +74,20 @@ def stand(moves: Iterable[Mapping[int, float]], good: Iterable[int], moved_at: f
 
 def line_of(moves: Iterable[Mapping[int, float]]) -> tuple[int, ...]:
     """Each revision after the one that was live before it. Going back to one of the line leaves all after it out, so
-    that the next rollback goes further back instead of swinging; an undeploy changes nothing."""
+    that the next rollback goes further back instead of swinging; an undeploy changes nothing.
+
+    A revision that the move before held ready at 0 % was not gone back to but deployed again: it comes to the end.
+    """
     line: list[int] = []
+    readied: frozenset[int] = frozenset()
     for weights in moves:
-        main = _main(weights)
-        if main in line:
-            del line[line.index(main) + 1 :]
-        elif main is not None:
+        main = _main(_with_traffic(weights))
+        if main in line and main not in readied:
+            while line[-1] != main:
+                line.pop()
+        elif main is not None and line[-1:] != [main]:
             line.append(main)
+        readied = _readied(weights)
     return tuple(line)
 
 
@@ -120,3 +131,11 @@ def next_number(session: Session, service: str) -> int:
 
 def _main(weights: Mapping[int, float]) -> int | None:
     return max(weights, key=lambda number: (weights[number], number)) if weights else None
+
+
+def _with_traffic(weights: Mapping[int, float]) -> Mapping[int, float]:
+    return {number: share for number, share in weights.items() if share > 0}
+
+
+def _readied(weights: Mapping[int, float]) -> frozenset[int]:
+    return frozenset(number for number, share in weights.items() if share == 0)
