@@ -166,8 +166,8 @@ def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path, number: signal
 def other_ports() -> dict[str, str]:
     from aimass.testing.running import free_ports
 
-    first, second = free_ports(2)
-    return {"AIMASS_PORT": str(first), "AIMASS_CONTROL_PORT": str(second)}
+    first, second, third = free_ports(3)
+    return {"AIMASS_PORT": str(first), "AIMASS_CONTROL_PORT": str(second), "AIMASS_GRPC_PORT": str(third)}
 
 
 FOREIGN = """
