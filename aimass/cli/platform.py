@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,7 +136,8 @@ def _measure(as_json: bool) -> None:
     runs = leftovers.running(home)
     if runs is None or not runs.ready:
         raise Unavailable(f"no platform runs from {home.path}; start it with: aimass up")
-    with Control() as control, terminal.step("Calling a model in the gateway, then on a node of its own"):
+    step = terminal.step("Calling a model in the gateway, then on a node of its own")
+    with Control() as control, nullcontext() if as_json else step:
         found = measure(control, runs)
     path = store_costs(home, found, stamp())
     if as_json:
