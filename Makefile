@@ -3,8 +3,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# make up PORT=8010 CONTROL_PORT=8012
-PORT_FLAGS := $(if $(PORT),--port $(PORT)) $(if $(CONTROL_PORT),--control-port $(CONTROL_PORT))
+# make up PORT=8010 GRPC_PORT=8011 CONTROL_PORT=8012
+PORT_FLAGS := $(if $(PORT),--port $(PORT)) $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) \
+	$(if $(CONTROL_PORT),--control-port $(CONTROL_PORT))
 
 .PHONY: install up down test test-all check format proto bench
 

@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,19 +23,21 @@ if TYPE_CHECKING:
 SETTLE_S = 10.0
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Port = Annotated[int | None, typer.Option(help="The port for calls; 8000 unless AIMASS_PORT says otherwise.")]
+GrpcPort = Annotated[int | None, typer.Option(help="The port for calls over gRPC; 8001 unless AIMASS_GRPC_PORT.")]
 ControlPort = Annotated[int | None, typer.Option(help="The port for the control API; 8002 unless AIMASS_CONTROL_PORT.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Example: aimass up --port 8010 --control-port 8012")(up)
+    app.command(epilog="Example: aimass up --port 8010 --grpc-port 8011 --control-port 8012")(up)
     app.command(epilog="Example: aimass down")(down)
     app.command(epilog="Example: aimass status --json")(status)
-    app.command(epilog="Example: aimass doctor")(doctor)
+    app.command(epilog="Examples: aimass doctor · aimass doctor --measure")(doctor)
     app.command(epilog='Example: eval "$(aimass env)", then: ray job list')(env)
 
 
 def up(
     port: Port = None,
+    grpc_port: GrpcPort = None,
     control_port: ControlPort = None,
     example: Annotated[
         Path | None, typer.Option(help="A folder with recipe.yaml and service.yaml: train, deploy and try it once.")
@@ -48,7 +51,7 @@ def up(
     from aimass.control.platform import leftovers, lock
     from aimass.control.platform.start import started
 
-    settings = read_settings(port, control_port)
+    settings = read_settings(port, control_port, grpc_port)
     if lock.is_held(settings.home):
         runs = leftovers.running(settings.home)
         if runs is not None:
@@ -108,12 +111,23 @@ def status(as_json: Json = False) -> None:
     terminal.table(columns, [list(item.values()) for item in found["runs"]], "No run is under way.")
 
 
-def doctor(as_json: Json = False, port: Port = None, control_port: ControlPort = None) -> None:
+def doctor(
+    as_json: Json = False,
+    port: Port = None,
+    grpc_port: GrpcPort = None,
+    control_port: ControlPort = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure what calls cost on the running platform, for the planner.")
+    ] = False,
+) -> None:
     """Tell what is wrong with this machine or platform, and how to mend it. Exit code 1 if something is."""
     from aimass.control.platform.checks import State
     from aimass.control.platform.doctor import examine
 
-    findings = examine(read_settings(port, control_port))
+    if measure:
+        _measure(as_json)
+        return
+    findings = examine(read_settings(port, control_port, grpc_port))
     if as_json:
         terminal.write_json([dataclasses.asdict(finding) for finding in findings])
     else:
@@ -144,13 +158,37 @@ def ray_environment(home: "Home") -> dict[str, str]:
     return ray_head.environment_to_join(runs, home)
 
 
-def read_settings(port: int | None = None, control_port: int | None = None) -> "Settings":
+def _measure(as_json: bool) -> None:
+    """Some seconds of calls through the door; what they cost is kept in the home, for plans from now on."""
+    from aimass.client.control import Control
+    from aimass.control.platform import leftovers
+    from aimass.control.platform.measuring.costs import measure, stamp
+    from aimass.control.revisions.machine_file import store_costs
+    from aimass.core.errors import Unavailable
+    from aimass.core.home import find_home
+
+    home = find_home()
+    runs = leftovers.running(home)
+    if runs is None or not runs.ready:
+        raise Unavailable(f"no platform runs from {home.path}; start it with: aimass up")
+    step = terminal.step("Calling a model in the gateway, then on a node of its own")
+    with Control() as control, nullcontext() if as_json else step:
+        found = measure(control, runs)
+    path = store_costs(home, found, stamp())
+    if as_json:
+        terminal.write_json(found)
+        return
+    terminal.table(["cost", "µs"], [[name.removesuffix("_us"), value] for name, value in found.items()], "")
+    terminal.say(f"Kept in {path}; services that are deployed from now on are planned with it.")
+
+
+def read_settings(port: int | None = None, control_port: int | None = None, grpc_port: int | None = None) -> "Settings":
     """The settings of the environment and these flags; ``Invalid`` names what is wrong."""
     from pydantic import ValidationError
 
     from aimass.core.settings import Settings
 
-    given = {"port": port, "control_port": control_port}
+    given = {"port": port, "control_port": control_port, "grpc_port": grpc_port}
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
@@ -212,6 +250,8 @@ def _settled(control: "Control") -> list[dict[str, Any]]:
 
 def _say_doors(file: "PlatformFile") -> None:
     terminal.say(f"  calls    {file.url}")
+    if file.grpc:
+        terminal.say(f"  gRPC     {file.grpc}")
     terminal.say(f"  control  {file.control_url}   (its API: {file.control_url}/docs)")
 
 

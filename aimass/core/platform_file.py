@@ -24,6 +24,7 @@ class PlatformFile:
     version: str
     started_at: float
     ready: bool  # false while the platform starts
+    grpc: str = ""  # host:port of the gRPC door; empty: none
 
     def write(self, home: Home) -> None:
         """Atomically, so that a reader sees the old or the new file."""

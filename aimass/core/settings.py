@@ -25,7 +25,10 @@ class Settings(BaseSettings):
     """Where calls and control listen. Only loopback until Ray runs with its own authentication on every node."""
 
     port: int = Field(default=8000, ge=1, le=65535)
-    """The door for calls."""
+    """The door for calls over HTTP."""
+
+    grpc_port: int = Field(default=8001, ge=1, le=65535)
+    """The door for calls over gRPC; only with ``ingress`` own."""
 
     control_port: int = Field(default=8002, ge=1, le=65535)
     """The door for the control API."""
@@ -59,7 +62,7 @@ class Settings(BaseSettings):
 
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    """PEM files; both or none. Given, both doors speak HTTPS; not with ``ingress: serve``."""
+    """PEM files; both or none. Given, every door speaks TLS; not with ``ingress: serve``."""
 
     @property
     def scheme(self) -> str:
@@ -77,6 +80,9 @@ class Settings(BaseSettings):
             raise ValueError("Ray Serve's own ingress speaks no TLS; use ingress own, or end TLS before it")
         if self.port == self.control_port:
             raise ValueError(f"port and control_port are both {self.port}; calls and control need a port each")
+        if self.grpc_port in (self.port, self.control_port):
+            other = "port" if self.grpc_port == self.port else "control_port"
+            raise ValueError(f"grpc_port and {other} are both {self.grpc_port}; each door needs a port of its own")
         if self.gateway_min_replicas > self.gateway_max_replicas:
             raise ValueError("gateway_min_replicas is above gateway_max_replicas")
         return self

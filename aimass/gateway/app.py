@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -14,12 +15,22 @@ from aimass.core.settings import Settings
 from aimass.gateway.admission import Keys, require
 from aimass.gateway.infer import Answer, Call, Codec, Headers, Inference, Job, Parts
 from aimass.gateway.metrics import render
-from aimass.gateway.protocols.http import REQUEST_TIMEOUT, STATUS, Head, Reply, as_ours, json_reply, keep_lifespan
+from aimass.gateway.protocols.http import (
+    REQUEST_TIMEOUT,
+    STATUS,
+    Head,
+    Reply,
+    as_ours,
+    json_reply,
+    keep_lifespan,
+    unless_gone,
+)
 from aimass.gateway.protocols.oip_http import HTTP
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
 from aimass.gateway.state import GatewayState
 
 BODY_S = 60.0  # a body that has not arrived by then is given up, unless the service's deadline is shorter
+GONE = 499  # nginx's number for a caller that closed the connection
 LOOPBACK = ("127.0.0.1", "::1")
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
@@ -95,8 +106,9 @@ class GatewayApp:
                 answer = self._finish(call, body)
         else:
             answer = call
-        reply = answer if isinstance(answer, Reply) else await answer
-        await reply.send(send, reply.head.status == REQUEST_TIMEOUT or self.closes())
+        reply = answer if isinstance(answer, Reply) else await unless_gone(answer, receive)
+        if reply is not None:
+            await reply.send(send, reply.head.status == REQUEST_TIMEOUT or self.closes())
 
     def submit(
         self, scope: Any, body: Any, done: Done, codec: Codec = HTTP, size: int | None = None
@@ -225,18 +237,22 @@ class GatewayApp:
     def _start(self, call: Call, job: Job | None) -> Answer:
         """A call that is no inference, or a long one."""
         if job is not None:
-            return self._later(call, self._inference.run_long(job))
+            return self._later(call, partial(self._inference.run_long, job))
         endpoint = call.endpoint
         assert endpoint is not None
         try:
             answer = self._verbs[endpoint.verb](call, endpoint)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
             return self.refuse(call, error)
-        return answer if isinstance(answer, Reply) else self._later(call, answer)
+        return answer if isinstance(answer, Reply) else self._later(call, lambda: answer)
 
-    async def _later(self, call: Call, answer: Awaitable[Answer]) -> Answer:
+    async def _later(self, call: Call, answer: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Cancelled when the caller is gone, which is counted as a status that no caller ever sees."""
         try:
-            return await answer
+            return await answer()
+        except asyncio.CancelledError:
+            self._note(call, GONE, "gone", "the caller went away before the answer was there", 0)
+            raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
             return self.refuse(call, error)
 
@@ -247,18 +263,22 @@ class GatewayApp:
             _log.error("request %s failed", call.request_id, exc_info=error)
         error.__traceback__ = None  # its frames hold the call's plan, until the next collection of garbage
         answer, size = call.codec.refuse(ours, call.request_id)
-        target, status = call.target, STATUS[ours.kind]
+        self._note(call, STATUS[ours.kind], ours.kind.value, str(ours), size)
+        return answer
+
+    def _note(self, call: Call, status: int, kind: str, error: str, size: int) -> None:
+        """Count and write down a call that was not answered with 200."""
+        target = call.target
         service = call.endpoint.service.name if call.endpoint and call.endpoint.service else ""
         revision = target.revision if target else 0
-        self._parts.metrics.refuse(service, revision, status, ours.kind.value)
+        self._parts.metrics.refuse(service, revision, status, kind)
         trace = Trace(call.request_id, call.codec.protocol, service=service, revision=revision, status=status)
         trace.plan = target.plan.plan if target else ""
         trace.key_id, trace.account = (call.key.id, call.key.account) if call.key else ("", "")
-        trace.error_kind, trace.error = ours.kind.value, str(ours)
+        trace.error_kind, trace.error = kind, error
         trace.bytes_in, trace.bytes_out = call.received, size
         trace.total_s = self._now() - call.started
         self._parts.recorder.record(trace)
-        return answer
 
     def _index(self, call: Call, _: Endpoint) -> Reply:
         return json_reply(self.table.index(), call.request_id)

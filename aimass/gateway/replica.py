@@ -17,6 +17,7 @@ from aimass.core.settings import Settings
 from aimass.gateway.app import GatewayApp
 from aimass.gateway.balance import Balancer, Load
 from aimass.gateway.door import Door
+from aimass.gateway.grpc.door import GrpcDoor
 from aimass.gateway.infer import Parts
 from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics, Snapshot
@@ -72,12 +73,21 @@ class Gateway:
         self._synced_at = clock.monotonic()
         self._clock = clock
         self._door: Door | None = None
+        self._grpc: GrpcDoor | None = None
         await self._first_state()
         if settings.ingress == "own":
             tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
             self._door = Door(self.gateway, settings.host, settings.port, tls, direct_protocol(self.gateway))
             self.gateway.closes = self._closes
             await self._door.open()
+            self._grpc = GrpcDoor(
+                self.gateway,
+                (settings.host, settings.grpc_port),
+                settings.max_body_bytes,
+                tls,
+                moves_callers=settings.gateway_max_replicas > 1,
+            )
+            await self._grpc.open()
         self._tasks = [asyncio.create_task(self._sync_forever()), asyncio.create_task(self._watch_lag())]
 
     async def __del__(self) -> None:
@@ -85,8 +95,7 @@ class Gateway:
             return
         for task in self._tasks:
             task.cancel()
-        if self._door is not None:
-            await self._door.close()
+        await asyncio.gather(*[door.close() for door in (self._door, self._grpc) if door is not None])
         self._loading.close()
         self._executor.close()
         self._journal.close()

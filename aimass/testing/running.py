@@ -82,8 +82,8 @@ def free_ports(count: int) -> list[int]:
 def start(home: Path, *words: str, **settings: object) -> RunningPlatform:
     """Starts a platform and waits until it is up; ``settings`` become AIMASS_… variables, ``words`` go to ``up``."""
     home.mkdir(parents=True, exist_ok=True)
-    port, control_port = free_ports(2)
-    ports = {"port": port, "control_port": control_port}
+    port, control_port, grpc_port = free_ports(3)
+    ports = {"port": port, "control_port": control_port, "grpc_port": grpc_port}
     extra = {f"AIMASS_{name.upper()}": str(value) for name, value in {**ports, **settings}.items()}
     with (home / "up.out").open("w") as output:
         process = subprocess.Popen(

@@ -52,6 +52,7 @@ def up_environment(home: Path, replicas: int = 1) -> dict[str, str]:
         "AIMASS_HOME": str(home),
         "AIMASS_PORT": str(free_port()),
         "AIMASS_CONTROL_PORT": str(free_port()),
+        "AIMASS_GRPC_PORT": str(free_port()),
         "AIMASS_GATEWAY_MIN_REPLICAS": str(replicas),
         "AIMASS_GATEWAY_MAX_REPLICAS": str(replicas),
     }

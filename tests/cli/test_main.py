@@ -119,6 +119,7 @@ def test_a_wrong_command_line_is_code_two(words: list[str], tmp_path: Path) -> N
     [
         (["up", "--port", "99999"], "AIMASS_PORT or its flag: Input should be less than or equal to 65535"),
         (["up", "--port", "8002"], "port and control_port are both 8002"),
+        (["up", "--grpc-port", "8002"], "grpc_port and control_port are both 8002"),
         (["models", "remove", "digits@champion"], "names an alias; a version is a number, as in digits@1"),
         (["deploy", "missing.yaml"], "cannot read missing.yaml"),
         (["keys", "create", "x", "--expires", "soon"], "'soon' is no duration"),

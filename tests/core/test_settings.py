@@ -36,6 +36,7 @@ def test_the_environment_speaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ({"tls_key": "k.pem"}, "both PEM files"),
         ({"tls_cert": "c.pem", "tls_key": "k.pem", "ingress": "serve"}, "speaks no TLS"),
         ({"port": 8002}, "a port each"),
+        ({"grpc_port": 8000}, "a port of its own"),
         ({"gateway_min_replicas": 3, "gateway_max_replicas": 2}, "above gateway_max_replicas"),
         ({"port": 0}, "port"),
         ({"port": 70_000}, "port"),

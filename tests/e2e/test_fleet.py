@@ -84,6 +84,7 @@ def roll(platform: RunningPlatform, settings: dict[str, str]) -> None:
         **settings,
         "AIMASS_PORT": platform.url.rpartition(":")[2],
         "AIMASS_CONTROL_PORT": platform.control_url.rpartition(":")[2],
+        "AIMASS_GRPC_PORT": platform.file.grpc.rpartition(":")[2],
     }
     subprocess.run([sys.executable, "-c", ROLL], env=environment, check=True, timeout=180)
 

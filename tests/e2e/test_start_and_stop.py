@@ -231,8 +231,8 @@ def test_down_during_the_start_leaves_nothing_and_up_says_why(tmp_path: Path, mo
 def other_ports() -> dict[str, str]:
     from aimass.testing.running import free_ports
 
-    first, second = free_ports(2)
-    return {"AIMASS_PORT": str(first), "AIMASS_CONTROL_PORT": str(second)}
+    first, second, third = free_ports(3)
+    return {"AIMASS_PORT": str(first), "AIMASS_CONTROL_PORT": str(second), "AIMASS_GRPC_PORT": str(third)}
 
 
 FOREIGN = """

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,6 +11,9 @@ from aimass.gateway.fleet import SILENT_S, Fleet
 from aimass.gateway.metrics import ROWS as ROW_BOUNDS
 from aimass.gateway.metrics import SECONDS, Metrics, Snapshot, merge, render
 from aimass.gateway.state import ReplicaReport
+from aimass.serving.engine.counts import RETRIES, NodeCounts
+from aimass.serving.engine.counts import ROWS as ROWS_BY_PORT
+from aimass.serving.resilience.breaker import BreakerState
 from aimass.testing.gateway import INFER, ROWS, Gateway, body, connect
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -81,12 +84,18 @@ def _counted(answers: list[tuple[str, float, int]], in_flight: int = 0) -> Snaps
         metrics.refuse(service, 1, 400, "invalid")
         metrics.series(service, 1).in_flight = in_flight
         metrics.together(service, 1, "merged").observe(rows, [seconds])
+        metrics.series(service, 1).degraded += rows % 2
+        counts = metrics.series(service, 1).nodes or NodeCounts()
+        metrics.series(service, 1).adopt(counts)
+        counts.add(RETRIES, "n")
+        counts.add(ROWS_BY_PORT, "n", str(rows % 3), rows)
     return metrics.snapshot()
 
 
 answers = st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 20), st.integers(1, 3000)), max_size=20)
 
 
+@settings(deadline=None)
 @given(st.lists(answers, max_size=5))
 def test_a_sum_of_snapshots_is_the_snapshot_of_all_calls(parts: list[list[tuple[str, float, int]]]) -> None:
     together = _parse(render(_counted([item for part in parts for item in part]), 1))
@@ -96,6 +105,7 @@ def test_a_sum_of_snapshots_is_the_snapshot_of_all_calls(parts: list[list[tuple[
         assert abs(summed[name] - value) <= 1e-9 * max(1, abs(value))
 
 
+@settings(deadline=None)
 @given(answers)
 def test_buckets_count_what_is_at_most_their_bound(items: list[tuple[str, float, int]]) -> None:
     samples = _parse(render(_counted(items), 1))
@@ -111,6 +121,31 @@ def test_buckets_count_what_is_at_most_their_bound(items: list[tuple[str, float,
             assert _value(samples, "aimass_together_rows_bucket", **labels) == got
         waited = _value(samples, "aimass_wait_seconds_sum", service=service, revision="1", node="merged")
         assert waited == pytest.approx(sum(seconds for _, seconds, _ in mine))
+
+
+def test_a_breaker_is_shown_as_the_worst_of_the_replicas_that_live() -> None:
+    def replica(state: BreakerState) -> Snapshot:
+        metrics, counts = Metrics(), NodeCounts()
+        counts.breakers["n"] = lambda: state
+        metrics.series("s", 1).adopt(counts)
+        return metrics.snapshot()
+
+    shots = [replica(state) for state in (BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN)]
+    labels = {"service": "s", "revision": "1", "node": "n"}
+    assert _value(_parse(render(merge(shots), 3)), "aimass_breaker_state", **labels) == 2
+    shots[1] = shots[1].without_gauges()
+    assert _value(_parse(render(merge(shots), 2)), "aimass_breaker_state", **labels) == 1
+
+
+def test_a_revision_that_is_loaded_again_goes_on_counting() -> None:
+    metrics = Metrics()
+    for _ in range(3):
+        counts = NodeCounts()
+        counts.add(RETRIES, "n")
+        metrics.series("s", 1).adopt(counts)
+        metrics.series("s", 1).adopt(counts)
+    samples = _parse(render(metrics.snapshot(), 1))
+    assert _value(samples, "aimass_node_retries_total", service="s", revision="1", node="n") == 3
 
 
 def _report(replica: str, **more: Any) -> ReplicaReport:
@@ -148,6 +183,7 @@ def test_sums_never_fall_when_a_replica_goes() -> None:
 usages = st.dictionaries(st.sampled_from("abcd"), st.just(0.0) | st.floats(0.01, 1e4), min_size=1)
 
 
+@settings(deadline=None)
 @given(usages)
 def test_shares_of_a_rate_add_up_to_one_and_follow_use(usage: dict[str, float]) -> None:
     fleet = Fleet()

@@ -50,7 +50,8 @@ def _platform(settings: Settings) -> Iterator[Finding]:
     runs = leftovers.running(home)
     if runs is not None:
         ready = "runs" if runs.ready else "is starting"
-        yield Finding("platform", State.OK, f"{ready} as pid {runs.pid}: calls {runs.url}, control {runs.control_url}")
+        doors = f"calls {runs.url}, {f'gRPC {runs.grpc}, ' if runs.grpc else ''}control {runs.control_url}"
+        yield Finding("platform", State.OK, f"{ready} as pid {runs.pid}: {doors}")
         return
     if lock.is_held(home):
         starts = lock.holder(home)
@@ -62,7 +63,10 @@ def _platform(settings: Settings) -> Iterator[Finding]:
         yield Finding("platform", State.WARN, f"a dead one left {left}", "aimass up or aimass down clears them")
     else:
         yield Finding("platform", State.OK, f"none runs from {home.path}; start it with: aimass up")
-    for port, option in ((settings.port, "--port"), (settings.control_port, "--control-port")):
+    doors = [(settings.port, "--port"), (settings.control_port, "--control-port")]
+    if settings.ingress == "own":
+        doors.append((settings.grpc_port, "--grpc-port"))
+    for port, option in doors:
         yield _port(settings.host, port, option)
 
 
@@ -85,7 +89,7 @@ def _listeners(home: Home) -> Iterable[Finding]:
     pids = {process.pid for process in members(ray_dir_of(home))}
     runs = leftovers.running(home)
     pids |= {runs.pid} if runs else set()
-    for item in ports.listeners(pids) if pids else ():
+    for item in dict.fromkeys(ports.listeners(pids) if pids else ()):  # a door may listen by several sockets
         what = f"listens on {item.host}:{item.port}"
         name = f"{_short(item.command)} (pid {item.pid})"
         if ipaddress.ip_address(item.host).is_loopback:

@@ -61,6 +61,8 @@ def preflight(settings: Settings, say: Say) -> None:
         check_tls(settings.tls_cert, settings.tls_key)
     ports.check_free(settings.host, settings.port, "--port")
     ports.check_free(settings.host, settings.control_port, "--control-port")
+    if settings.ingress == "own":
+        ports.check_free(settings.host, settings.grpc_port, "--grpc-port")
     for head in foreign_rays(home):
         say(f"Another Ray runs on this machine (pid {head.pid}); ours starts beside it on free ports and leaves it be.")
 
@@ -108,6 +110,7 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
         version=aimass.__version__,
         started_at=time.time(),
         ready=False,
+        grpc=f"{settings.host}:{settings.grpc_port}" if settings.ingress == "own" else "",
     )
     file.write(home)
     platform = Platform(file)

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with a short way for requests that arrive whole: no task, no event, no ASGI messages.
 
 That saves a third of what a small request costs. Whatever is not whole when its bytes have been read (a large body,
-a slow client), is pipelined, or takes long goes uvicorn's usual way.
+a slow client) or is pipelined goes uvicorn's usual way.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ class _DirectProtocol(BoundedProtocol):
     direct: DirectApp
 
     _held: tuple[RequestResponseCycle, Any] | None = None
+    _answering: asyncio.Task[None] | None = None
     _date: tuple[Any, bytes] = (None, b"")
     _reading = False
 
@@ -58,7 +59,14 @@ class _DirectProtocol(BoundedProtocol):
             return
         waiting = self.direct.submit(cycle.scope, bytes(cycle.body), partial(self._write, cycle))
         if waiting is not None:
-            super()._start_asgi_task(cycle, self._sender(waiting))
+            self._answering = task = self.loop.create_task(self._write_later(cycle, waiting))
+            self.tasks.add(task)  # a server that closes waits for these
+            task.add_done_callback(self.tasks.discard)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._answering is not None:
+            self._answering.cancel()  # nobody waits for it any more
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # A pipelined request whose turn has come may wait long for more bytes: only the usual way bounds that.
@@ -78,12 +86,8 @@ class _DirectProtocol(BoundedProtocol):
             self.transport.close()
         self.on_response_complete()
 
-    def _sender(self, waiting: Awaitable[Reply]) -> Any:
-        async def send_reply(_scope: Any, _receive: Any, send: Any) -> None:
-            reply = await waiting
-            await reply.send(send, self.direct.closes())
-
-        return send_reply
+    async def _write_later(self, cycle: RequestResponseCycle, waiting: Awaitable[Reply]) -> None:
+        self._write(cycle, await waiting)
 
     def _default_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
         """The server's own header lines (the date); uvicorn makes a new list once a second."""

@@ -1,5 +1,6 @@
 """Answers as HTTP sees them: a reply, its precomputed head, and the one table from an error's kind to its status."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -108,6 +109,22 @@ def refusal(error: AimassError, request_id: str) -> Reply:
     body = {"error": str(error), "kind": error.kind.value, "field": error.field or None, "request_id": request_id}
     status = CLOSER.get(type(error), STATUS[error.kind])
     return Reply(Head(status, headers), orjson.dumps(body), request_id)
+
+
+async def unless_gone(answer: Awaitable[Reply], receive: Receive) -> Reply | None:
+    """The answer; or None when the caller hangs up first, and then the answer is cancelled."""
+
+    async def hear() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    work, gone = asyncio.ensure_future(answer), asyncio.ensure_future(hear())
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        work.cancel()
+        gone.cancel()
 
 
 async def keep_lifespan(receive: Receive, send: Send) -> None:

@@ -99,7 +99,8 @@ class Made:
     def __init__(self, found: Graph, clock: Clock, remotes: Mapping[str, Faulty]) -> None:
         layout = layout_of(found, remotes.__contains__)
         self.plan = LoadedPlan(layout, calls_of(layout), [])
-        self.plan.connect(remotes, clock)
+        if not self.plan.is_plain:
+            self.plan.connect(remotes, clock)
         self.remotes = remotes
 
     def start(self, batch: Batch, **more: Any) -> "tuple[asyncio.Future[Batch], FlowCall]":

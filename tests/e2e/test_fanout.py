@@ -1,0 +1,174 @@
+"""Fan-out nodes on a running platform: the same answers as in one process, replicas killed under load, none at all."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from aimass.client import Client
+from aimass.runtimes.conversion import to_onnx
+from aimass.testing.running import RunningPlatform
+from tests.e2e.e2e_kit import eventually, pids_of, scaling_document, write_scaling
+from tests.serving.served_models import digits, fitted
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+ENSEMBLE = """
+service: apart-{plan}
+graph:
+  inputs: {{image: {{datatype: FP32, shape: [-1, 64]}}}}
+  nodes:
+    scale: {{model: apart-scale@1, inputs: {{x: $in.image}}}}
+    linear: {{model: apart-linear@1, inputs: {{x: scale.y}}}}
+    forest: {{model: apart-forest@1, inputs: {{x: $in.image}}}}
+    vote: {{combine: weighted, weights: [0.6, 0.4], inputs: [forest.probabilities, linear.probabilities]}}
+  outputs: {{label: vote.label, probabilities: vote.probabilities}}
+placement: {plan}
+"""
+
+
+def nodes_of(platform: RunningPlatform, service: str) -> dict[str, int]:
+    """Replicas that run, by node."""
+    with platform.control() as control:
+        found: dict[str, int] = control.service(service)["nodes"]
+    return found
+
+
+def replicas_of(platform: RunningPlatform, service: str, node: str, revision: int = 1) -> set[int]:
+    return pids_of(platform, f"ray::ServeReplica:{service}-r{revision}:{node}")
+
+
+def end(platform: RunningPlatform, *services: str) -> None:
+    """Undeploys, and waits until nothing of them runs."""
+    with platform.control() as control:
+        for service in services:
+            control.undeploy(service)
+    for service in services:
+        eventually(lambda service=service: not pids_of(platform, f"ray::ServeReplica:{service}-r"), 60)  # type: ignore[misc]
+
+
+def test_an_ensemble_answers_the_same_merged_fused_and_fanned_out(platform: RunningPlatform, tmp_path: Path) -> None:
+    plans = ("merged", "fused", "fanout")
+    with platform.control() as control:
+        for name in ("scale", "linear", "forest"):
+            wanted = ("y",) if name == "scale" else ("label", "probabilities")
+            path = tmp_path / f"{name}.onnx"
+            path.write_bytes(to_onnx(fitted()[name], "x", 64, wanted))
+            control.add_model(f"apart-{name}", path)
+        for plan in plans:
+            assert control.deploy(ENSEMBLE.format(plan=plan))["plan"] == plan
+    rows = digits()[0]
+    with Client(platform.url, platform.key) as client:
+        answers = {plan: [client.predict(f"apart-{plan}", part) for part in np.array_split(rows, 40)] for plan in plans}
+    for merged, fused, fanout in zip(*answers.values(), strict=True):
+        np.testing.assert_array_equal(fanout["probabilities"], fused["probabilities"])
+        np.testing.assert_array_equal(fanout["label"], fused["label"])
+        np.testing.assert_allclose(merged["probabilities"], fused["probabilities"], atol=1e-5)
+    assert nodes_of(platform, "apart-fanout") == {"scale": 1, "linear": 1, "forest": 1}
+    with platform.control() as control:
+        shown = [item for item in control.status()["nodes"] if item["application"] == "apart-fanout-r1"]
+    assert {item["node"]: item["replicas"] for item in shown} == {"scale": 1, "linear": 1, "forest": 1}
+    end(platform, *(f"apart-{plan}" for plan in plans))
+
+
+@dataclass
+class Numbered:
+    """Clients that ask without rest; each request has a number, which its answer must show."""
+
+    platform: RunningPlatform
+    service: str
+    factor: float
+    answered: list[int] = field(default_factory=list)
+    refused: list[tuple[int, int, str]] = field(default_factory=list)  # number, status, kind
+    asked: int = 0
+    wrong: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    async def run(self, clients: int) -> None:
+        await asyncio.gather(*(self._ask() for _ in range(clients)))
+
+    async def _ask(self) -> None:
+        headers = {"authorization": f"Bearer {self.platform.key}"}
+        async with httpx.AsyncClient(base_url=self.platform.url, headers=headers, timeout=60) as client:
+            while not self.stopped:
+                self.asked += 1
+                number = self.asked
+                tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [number, 1.0]}
+                try:
+                    answer = await client.post(f"/v2/models/{self.service}/infer", json={"inputs": [tensor]})
+                except httpx.HTTPError as error:
+                    self.wrong.append(f"{number}: {error!r}")
+                    continue
+                if answer.status_code != 200:
+                    self.refused.append((number, answer.status_code, answer.json()["kind"]))
+                    await asyncio.sleep(0.05)
+                elif answer.json()["outputs"][0]["data"] == [number * self.factor, self.factor]:
+                    self.answered.append(number)
+                else:
+                    self.wrong.append(f"{number}: {answer.text}")
+
+
+@contextmanager
+def asking(load: Numbered, clients: int) -> Iterator[Numbered]:
+    thread = threading.Thread(target=lambda: asyncio.run(load.run(clients)))
+    thread.start()
+    try:
+        yield load
+    finally:
+        load.stopped = True
+        thread.join()
+
+
+def deploy_apart(platform: RunningPlatform, folder: Path, service: str, replicas: str) -> None:
+    """A model that multiplies by 3, in a deployment of its own."""
+    with platform.control() as control:
+        added = control.add_model(service, write_scaling(folder / f"{service}.onnx", 3.0))
+        document = scaling_document(service, f"{service}@{added['number']}", "{deadline_ms: 20000}")
+        node = f"scale: {{model: {service}@{added['number']}, inputs: {{x: $in.x}}"
+        document = document.replace(node, f"{node}, placement: fanout, replicas: {replicas}")
+        assert control.deploy(document + "placement: fanout\n")["plan"] == "fanout"
+
+
+def test_a_node_replica_killed_under_load_costs_its_own_calls_at_most(
+    platform: RunningPlatform, tmp_path: Path
+) -> None:
+    deploy_apart(platform, tmp_path, "mortal", "{min: 2, max: 2}")
+    eventually(lambda: len(replicas_of(platform, "mortal", "scale")) == 2)
+    load = Numbered(platform, "mortal", 3.0)
+    with asking(load, clients=8):
+        for _ in range(2):
+            eventually(lambda: len(load.answered) > 200)
+            before = replicas_of(platform, "mortal", "scale")
+            os.kill(min(before), 9)
+            load.answered.clear()
+            eventually(lambda: len(load.answered) > 200, 60)
+            eventually(lambda before=before: len(replicas_of(platform, "mortal", "scale") - before) == 1, 60)  # type: ignore[misc]
+            load.answered.clear()
+        eventually(lambda: len(load.answered) > 200)
+        counted = len(load.refused)
+    assert load.wrong == []
+    assert {(status, kind) for _, status, kind in load.refused} <= {(503, "unavailable")}
+    assert counted <= 2 * 8, "at most what was under way when a replica died"
+    assert len({number for number, _, _ in load.refused} | set(load.answered)) == counted + len(load.answered)
+    end(platform, "mortal")
+
+
+def test_a_node_without_replicas_holds_its_calls_until_one_has_come(platform: RunningPlatform, tmp_path: Path) -> None:
+    deploy_apart(platform, tmp_path, "sleeper", "{min: 0, max: 1, policy_options: {cooldown_s: 1}}")
+    with Client(platform.url, platform.key) as client:
+        client.predict("sleeper", [[1.0, 2.0]])
+        eventually(lambda: nodes_of(platform, "sleeper") == {"scale": 0}, 60)
+        eventually(lambda: not replicas_of(platform, "sleeper", "scale"), 60)
+    load = Numbered(platform, "sleeper", 3.0)
+    with asking(load, clients=5):
+        eventually(lambda: len(load.answered) >= 50, 60)
+    assert (load.wrong, load.refused) == ([], [])
+    assert sorted(load.answered) == list(range(1, load.asked + 1))
+    end(platform, "sleeper")
