@@ -45,6 +45,12 @@ class ArtifactStore(ABC):
             partial.unlink(missing_ok=True)  # also after a rename onto another link of the same file: both stay
 
     @final
+    def check(self, digest: Digest) -> None:
+        """Read the bytes for nothing but their health; errors as ``get``."""
+        with said_plainly(digest):
+            check_hash(digest, self._hash(digest))
+
+    @final
     def has(self, digest: Digest) -> bool:
         """Whether something is kept under this digest; says nothing of its health."""
         with said_plainly(digest):

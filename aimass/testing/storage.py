@@ -59,6 +59,8 @@ class StoreConformance(ABC):
         with pytest.raises(NotFound, match=NOWHERE):
             store.size(NOWHERE)
         with pytest.raises(NotFound, match=NOWHERE):
+            store.check(NOWHERE)
+        with pytest.raises(NotFound, match=NOWHERE):
             store.fetch(NOWHERE, tmp_path / "fetched")
         assert list(tmp_path.glob("*fetched*")) == []
 
@@ -70,12 +72,15 @@ class StoreConformance(ABC):
         self.damage(store, digest, damaged)
         with pytest.raises(Invalid, match=f"{digest} is corrupted"):
             store.get(digest)
+        with pytest.raises(Invalid, match=f"{digest} is corrupted"):
+            store.check(digest)
         (tmp_path / "fetched").write_bytes(b"before")
         with pytest.raises(Invalid, match=f"{digest} is corrupted"):
             store.fetch(digest, tmp_path / "fetched")
         assert (tmp_path / "fetched").read_bytes() == b"before"
         assert store.put(b"artifact") == digest
         assert store.get(digest) == b"artifact"
+        store.check(digest)
 
     def test_fetching_again_replaces(self, store: ArtifactStore, tmp_path: Path) -> None:
         old, new = store.put(b"old"), store.put(b"new")

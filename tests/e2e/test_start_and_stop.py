@@ -155,8 +155,11 @@ def test_kill_9_of_it_all_then_up_restores(tmp_path: Path) -> None:
 
 def test_what_cannot_be_restored_is_said_and_deploying_it_again_mends_it(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
+    home.path.mkdir(mode=0o755)
     with running(home.path) as first:
         deploy_scaling(first, tmp_path, "twice", 2.0)
+        open_to_others = {path.name for path in home.path.iterdir() if path.stat().st_mode & 0o077}
+        assert open_to_others == {"up.out"}, "what others may enter shows them nothing"
         with first.control() as control:
             model = control.model("twice")["versions"][0]["files"]["model.onnx"]
     (merged,) = {path for path in home.artifacts.rglob("*") if path.is_file()} - {
@@ -168,6 +171,9 @@ def test_what_cannot_be_restored_is_said_and_deploying_it_again_mends_it(tmp_pat
     with running(home.path) as second:
         eventually(lambda: "twice revision 1 cannot be loaded: model.onnx: artifact" in second.output())
         assert "Restored: " not in second.output()
+        found = json.loads(aimass(second, "doctor", "--json").stdout)
+        bad = [item["says"] for item in found if item["what"] == "service twice, revision 1"]
+        assert [says.partition(": ")[0] for says in bad] == ["model.onnx", "replicas cannot load it"]
         with second.control() as control:
             assert control.deploy(scaling_document("twice", "twice@1"))["revision"] == 2
         assert factor_of(second, "twice") == 2.0

@@ -9,6 +9,7 @@ from aimass.control.platform import leftovers, lock, machine, ports
 from aimass.control.platform.checks import Finding, State, judge, unknown_settings
 from aimass.control.platform.processes import Process, all_pids, inspect, members
 from aimass.control.platform.ray_dir import ray_dir_of
+from aimass.control.revisions.soundness import examine_services
 from aimass.core.home import Home
 from aimass.core.settings import Settings
 
@@ -21,8 +22,10 @@ def examine(settings: Settings) -> list[Finding]:
     return [
         *judge(facts, home.path, folder.parent),
         *unknown_settings(os.environ),
+        *_home(home),
         *_key(home),
         *_platform(settings),
+        *examine_services(settings),
         *_foreign_rays(home),
         *_listeners(home),
     ]
@@ -35,8 +38,21 @@ def foreign_rays(home: Home) -> list[Process]:
     return [head for head in heads if head and head.command.split(" ")[0].endswith("/gcs_server")]
 
 
+def _home(home: Home) -> Iterator[Finding]:
+    if home.path.exists() and stat.S_IMODE(home.path.stat().st_mode) & 0o077:
+        yield Finding(
+            "home", State.WARN, f"{home.path} is open to other users of the machine", f"run: chmod 700 {home.path}"
+        )
+
+
 def _key(home: Home) -> Iterator[Finding]:
-    if not home.key_file.exists():
+    if not home.key_file.exists() and home.database.exists():
+        mend = (
+            "aimass down, then aimass up writes a new admin key there; or, with another admin key: "
+            "AIMASS_KEY=… aimass keys create mine --scope admin. Revoke the lost one: aimass keys list"
+        )
+        yield Finding("key", State.WARN, f"{home.key_file} is gone, and commands here have no key", mend)
+    elif not home.key_file.exists():
         yield Finding("key", State.OK, f"none yet; the first start writes {home.key_file}")
     elif stat.S_IMODE(home.key_file.stat().st_mode) & 0o077:
         mend = f"run: chmod 600 {home.key_file}"

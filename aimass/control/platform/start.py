@@ -73,6 +73,7 @@ def started(settings: Settings, step: Step, say: Say, retake_signals: Callable[[
 
     ``retake_signals`` is called when Ray, which handles SIGTERM itself, has started.
     """
+    os.umask(0o077)  # ours and every process's that we start: a home that others may enter shows them nothing
     check_home(settings.home.path)
     with lock.hold(settings.home):
         preflight(settings, say)

@@ -1,5 +1,6 @@
 """The doctor's judgement: facts by hand, findings in words; and one real look at this machine."""
 
+import hashlib
 import socket
 import subprocess
 from dataclasses import replace
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from aimass.control.platform.checks import State, check_home, check_tls, judge, refuse_if_bad, unknown_settings
+from aimass.control import deploy
+from aimass.control.keys import ensure_first_key
+from aimass.control.platform.checks import Finding, State, check_home, check_tls, judge, refuse_if_bad, unknown_settings
 from aimass.control.platform.doctor import examine
 from aimass.control.platform.machine import MIB, Machine, look
 from aimass.core.errors import Invalid, Unavailable
 from aimass.core.home import Home
 from aimass.core.settings import Settings
+from aimass.testing.desk import open_desk, service_document, times
 
 GOOD = Machine(
     python="3.11.7",
@@ -106,6 +110,54 @@ def test_the_doctor_names_who_holds_the_port(tmp_path: Path) -> None:
         finding = next(finding for finding in examine(settings) if finding.what == f"port {port}")
     assert finding.state == State.BAD
     assert "taken by pid " in finding.says
+
+
+def _said(settings: Settings, what: str) -> list[Finding]:
+    return [finding for finding in examine(settings) if finding.what.startswith(what)]
+
+
+def test_the_doctor_names_services_and_the_artifacts_that_fail_them(tmp_path: Path) -> None:
+    with open_desk(tmp_path) as desk:
+        assert [finding.state for finding in _said(desk.settings, "service")] == [State.OK]
+        deploy.deploy(desk.context, service_document("double@1", placement="fused"))
+        desk.register("double", 3.0)
+        deploy.deploy(desk.context, service_document("double@2", placement="fused"))
+        (fine,) = _said(desk.settings, "service")
+        assert (fine.state, fine.says) == (State.OK, "1 deployed, their artifacts are whole")
+        model = hashlib.sha256(times(3.0)).hexdigest()
+        path = desk.settings.home.artifacts / model[:2] / model[2:]
+        path.chmod(0o600)
+        path.write_bytes(b"broken")
+        (bad,) = _said(desk.settings, "service")
+        assert (bad.what, bad.state) == ("service twice, revision 2", State.BAD)
+        assert f"model.onnx: artifact {model} is corrupted" in bad.says
+        path.unlink()
+        (gone,) = _said(desk.settings, "service")
+        assert f"artifact {model} is missing" in gone.says
+        deploy.rollback(desk.context, "twice")
+        assert _said(desk.settings, "service")[0].state == State.OK, "what nobody needs is nobody's fault"
+
+
+def test_the_doctor_misses_a_key_that_was_there(tmp_path: Path) -> None:
+    with open_desk(tmp_path) as desk:
+        home = desk.settings.home
+        assert [finding.state for finding in _said(desk.settings, "key")] == [State.OK]
+        home.key_file.unlink()
+        (gone,) = _said(desk.settings, "key")
+        assert (gone.state, gone.says) == (State.WARN, f"{home.key_file} is gone, and commands here have no key")
+        assert "aimass up writes a new admin key" in gone.mend
+        assert ensure_first_key(desk.settings)
+        assert [finding.state for finding in _said(desk.settings, "key")] == [State.OK]
+
+
+def test_the_doctor_minds_a_home_that_others_may_enter(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    settings = Settings(home=Home(tmp_path))
+    assert [(finding.state, finding.mend) for finding in _said(settings, "home")][-1:] == [
+        (State.WARN, f"run: chmod 700 {tmp_path}")
+    ]
+    tmp_path.chmod(0o700)
+    assert State.WARN not in {finding.state for finding in _said(settings, "home")}
 
 
 def test_the_doctor_minds_the_mode_of_the_key(tmp_path: Path) -> None:
