@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aimass.core.home import Home, find_home
+from aimass.core.policies import NodeScale
 
 
 def _as_home(value: Any) -> Any:
@@ -43,6 +44,11 @@ class Settings(BaseSettings):
     gateway_target_in_flight: int = Field(default=64, ge=1)
     """Requests in flight per replica that the gateway's size aims at."""
 
+    gateway_policy: str = "queue_length"
+    gateway_policy_options: dict[str, Any] = Field(default_factory=dict)
+    """How the gateway's size follows its load: queue_length, latency, schedule, or module:attribute; the policy's own
+    options, as JSON."""
+
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """Largest request body, also after inflating; larger ones get 413."""
 
@@ -63,6 +69,17 @@ class Settings(BaseSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     """PEM files; both or none. Given, every door speaks TLS; not with ``ingress: serve``."""
+
+    @property
+    def gateway_scale(self) -> NodeScale:
+        """The gateway's size in the form that every deployment's has."""
+        return NodeScale(
+            min=self.gateway_min_replicas,
+            max=self.gateway_max_replicas,
+            target_ongoing=float(self.gateway_target_in_flight),
+            policy=self.gateway_policy,
+            policy_options=self.gateway_policy_options,
+        )
 
     @property
     def scheme(self) -> str:

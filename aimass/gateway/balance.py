@@ -4,7 +4,10 @@ Connections that are kept alive stay with the replica they were opened to; after
 keep them all. A replica that answers more than the mean closes some; their clients connect anew, anywhere.
 """
 
+from collections import deque
 from random import Random
+
+from aimass.gateway.metrics import SECONDS
 
 TOLERATED = 1.1  # times the mean; the kernel's spreading of new connections is coarser than that anyway
 QUIET_PER_S = 5.0  # below this many requests a second nothing is worth moving
@@ -19,6 +22,7 @@ class Load:
         self.requests_per_s = 0.0
         self._lag_s = 0.0
         self._requests = 0.0
+        self._answered: deque[list[int]] = deque(maxlen=11)
 
     def sample_lag(self, seconds: float) -> None:
         """How late a timer of the event loop was."""
@@ -28,6 +32,23 @@ class Load:
         """All requests so far, ``seconds`` after the last time."""
         self.requests_per_s = (total - self._requests) / seconds
         self._requests = total
+
+    def sample_seconds(self, buckets: list[int]) -> None:
+        """Calls so far by the bucket of ``metrics.SECONDS`` that each fell into; once a second."""
+        self._answered.append(buckets)
+
+    @property
+    def p95_s(self) -> float | None:
+        """Of the last ten seconds' calls: the upper end of the bucket that holds it. None without a call."""
+        if not self._answered:
+            return None
+        counts = [now - then for now, then in zip(self._answered[-1], self._answered[0], strict=True)]
+        left = 0.95 * sum(counts)
+        for bound, count in zip((*SECONDS, SECONDS[-1]), counts, strict=True):
+            left -= count
+            if count and left <= 0:
+                return bound
+        return None
 
     def in_flight(self, counted: int) -> float:
         """Requests in flight, ``counted`` of them for certain."""

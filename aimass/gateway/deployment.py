@@ -1,14 +1,12 @@
 """The gateway as a Serve application: how many replicas, how they are placed, scaled, rolled and stopped."""
 
-from typing import Any
-
 from ray import serve
-from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
 from aimass.core.settings import Settings
 from aimass.gateway.replica import Gateway, mounted
 from aimass.serving.nodes.environment import FAST_SERVE
+from aimass.serving.sizing import size_of
 
 APP = "gateway"
 DEPLOYMENT = "Gateway"
@@ -30,25 +28,6 @@ def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.
         max_surge_percent=100,
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
         ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": {**FAST_SERVE, **(env or {})}}},
-        **_size(settings),
+        **size_of(settings.gateway_scale),
     )
     return deployment.bind(settings)
-
-
-def _size(settings: Settings) -> dict[str, Any]:
-    if settings.gateway_min_replicas == settings.gateway_max_replicas:
-        return {"num_replicas": settings.gateway_min_replicas}
-    return {
-        "autoscaling_config": AutoscalingConfig(
-            min_replicas=settings.gateway_min_replicas,
-            max_replicas=settings.gateway_max_replicas,
-            metrics_interval_s=0.5,
-            look_back_period_s=2,
-            upscale_delay_s=0,
-            downscale_delay_s=0,  # the policy itself waits before it shrinks
-            policy=AutoscalingPolicy(
-                policy_function="aimass.serving.autoscaling.queue_length:QueueLength",
-                policy_kwargs={"target": settings.gateway_target_in_flight},
-            ),
-        )
-    }

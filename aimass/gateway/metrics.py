@@ -121,6 +121,11 @@ class Metrics:
         return sum(series.answered for series in self._series.values()) + sum(self._refused.values())
 
     @property
+    def seconds(self) -> list[int]:
+        """Answered calls of all revisions by the bucket of ``SECONDS``."""
+        return [sum(column) for column in zip(*(series.seconds for series in self._series.values()), strict=True)]
+
+    @property
     def in_flight(self) -> int:
         return sum(series.in_flight for series in self._series.values())
 

@@ -27,6 +27,7 @@ from aimass.metering.journal import Journal
 from aimass.monitoring.process_log import keep_log
 from aimass.monitoring.recorder import Recorder
 from aimass.registry.artifacts import checkout
+from aimass.serving.autoscaling.base import IN_FLIGHT, P95_S
 from aimass.serving.executor import Executor
 from aimass.serving.loader import load
 from aimass.serving.nodes.link import find_link
@@ -119,7 +120,9 @@ class Gateway:
         return self._name, self._metrics.snapshot()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        return {"in_flight": self._load.in_flight(self._metrics.in_flight)}
+        figures = {IN_FLIGHT: self._load.in_flight(self._metrics.in_flight)}
+        p95_s = self._load.p95_s
+        return figures if p95_s is None else {**figures, P95_S: p95_s}
 
     def check_health(self) -> None:
         if self._door is not None and self._door.has_stopped:
@@ -172,6 +175,7 @@ class Gateway:
         while True:
             await asyncio.sleep(SYNC_S)
             now = self._clock.monotonic()
+            self._load.sample_seconds(self._metrics.seconds)
             self._load.sample_requests(self._metrics.requests, max(1e-3, now - self._synced_at))
             report = self._report()
             self._used = {key.id: key.used for key in self.gateway.keys.all()}

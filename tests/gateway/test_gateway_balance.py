@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimass.gateway.balance import Balancer, Load
+from aimass.gateway.metrics import SECONDS
 
 
 def _simulate(replicas: int, connections: int, seed: int, seconds: int = 10) -> list[int]:
@@ -66,3 +67,25 @@ def test_in_flight_is_what_is_counted_and_what_waits_for_the_loop() -> None:
     assert load.in_flight(3) == pytest.approx(23, rel=1e-3)  # Little: 2,000 a second that each wait 10 ms
     load.sample_requests(2500, 0.5)
     assert load.requests_per_s == 1000
+
+
+def test_the_percentile_is_that_of_the_last_ten_seconds() -> None:
+    load = Load()
+    assert load.p95_s is None
+    slow, quick = [0] * (len(SECONDS) + 1), [0] * (len(SECONDS) + 1)
+    slow[SECONDS.index(1.0)] = 100
+    load.sample_seconds([0] * (len(SECONDS) + 1))
+    load.sample_seconds(slow)
+    assert load.p95_s == 1.0
+    for second in range(1, 12):
+        quick = list(slow)
+        quick[SECONDS.index(0.001)] = 10 * second
+        load.sample_seconds(quick)
+    assert load.p95_s == 0.001
+    beyond = list(quick)
+    beyond[-1] = 1000
+    load.sample_seconds(beyond)
+    assert load.p95_s == SECONDS[-1]
+    for _ in range(11):
+        load.sample_seconds(beyond)
+    assert load.p95_s is None

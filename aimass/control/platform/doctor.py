@@ -79,10 +79,10 @@ def _platform(settings: Settings) -> Iterator[Finding]:
         yield Finding("platform", State.WARN, f"a dead one left {left}", "aimass up or aimass down clears them")
     else:
         yield Finding("platform", State.OK, f"none runs from {home.path}; start it with: aimass up")
-    doors = [(settings.port, "--port"), (settings.control_port, "--control-port")]
+    options = [(settings.port, "--port"), (settings.control_port, "--control-port")]
     if settings.ingress == "own":
-        doors.append((settings.grpc_port, "--grpc-port"))
-    for port, option in doors:
+        options.append((settings.grpc_port, "--grpc-port"))
+    for port, option in options:
         yield _port(settings.host, port, option)
 
 

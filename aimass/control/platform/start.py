@@ -19,6 +19,7 @@ from aimass.control.platform.processes import boot_id, end, inspect, members
 from aimass.core.errors import Unavailable
 from aimass.core.platform_file import PlatformFile
 from aimass.core.settings import Settings
+from aimass.serving.sizing import policy_of
 
 Step = Callable[[str], AbstractContextManager[None]]
 Say = Callable[[str], None]
@@ -59,6 +60,7 @@ def preflight(settings: Settings, say: Say) -> None:
     refuse_if_bad(judge(machine.look(home.path, folder.parent), home.path, folder.parent))
     if settings.tls_cert and settings.tls_key:
         check_tls(settings.tls_cert, settings.tls_key)
+    policy_of(settings.gateway_scale)
     ports.check_free(settings.host, settings.port, "--port")
     ports.check_free(settings.host, settings.control_port, "--control-port")
     if settings.ingress == "own":

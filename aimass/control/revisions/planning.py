@@ -17,11 +17,11 @@ from aimass.graph.spec import LimitsSpec, ServiceSpec, SloSpec, load_service
 from aimass.registry import aliases
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout
-from aimass.serving.nodes.sizing import policy_of
 from aimass.serving.placement import Placed, place
 from aimass.serving.planner.demand import Demand
 from aimass.serving.planner.explanation import Explanation
 from aimass.serving.planner.machine import Load, Machine
+from aimass.serving.sizing import policy_of
 from aimass.storage.base import ArtifactStore
 
 NAME = "service.yaml"  # what errors call a document that came without a file name

@@ -3,17 +3,15 @@
 from typing import Any
 
 from ray import serve
-from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
 from aimass.core.home import Home
 from aimass.core.policies import NodeScale
-from aimass.serving.autoscaling import AUTOSCALING
 from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Fanout, Layout
 from aimass.serving.nodes.deployment import Node
 from aimass.serving.nodes.environment import FAST_SERVE
-from aimass.serving.nodes.sizing import policy_options
+from aimass.serving.sizing import size_of
 
 DRAIN_S = 15.0  # a call that runs when its replica is to go may take that long
 MAX_ONGOING = 100  # calls in one replica; senders keep to far fewer
@@ -49,27 +47,8 @@ def _deployment(name: str, scale: NodeScale) -> serve.Deployment:
         health_check_timeout_s=10,
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
         ray_actor_options=options,
-        **_size(scale),
+        **size_of(scale),
     )
-
-
-def _size(scale: NodeScale) -> dict[str, Any]:
-    if scale.min == scale.max:
-        return {"num_replicas": scale.min}
-    return {
-        "autoscaling_config": AutoscalingConfig(
-            min_replicas=scale.min,
-            initial_replicas=max(1, scale.min),  # a deploy waits for an answer of each node
-            max_replicas=scale.max,
-            metrics_interval_s=0.5,
-            look_back_period_s=2,
-            upscale_delay_s=0,
-            downscale_delay_s=0,  # the policy itself waits before it shrinks
-            policy=AutoscalingPolicy(
-                policy_function=AUTOSCALING.get(scale.policy, scale.policy), policy_kwargs=policy_options(scale)
-            ),
-        )
-    }
 
 
 def _device(fanout: Fanout) -> str:

@@ -8,8 +8,8 @@ from aimass.core.errors import AimassError, Invalid
 from aimass.core.policies import NodeScale
 from aimass.serving.autoscaling.base import Bounds, Figures
 from aimass.serving.nodes.load import FRESH_S, WINDOW_S, NodeLoad
-from aimass.serving.nodes.sizing import policy_of
 from aimass.serving.nodes.wire import app_name, revision_of
+from aimass.serving.sizing import policy_of
 
 
 @given(st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True), st.integers(1, 10**6))
