@@ -8,10 +8,9 @@ from ray.serve.schema import LoggingConfig
 
 from aimass.core.settings import Settings
 from aimass.gateway.replica import Gateway, mounted
+from aimass.serving.arrays import DEPLOYMENT
 from aimass.serving.nodes.environment import FAST_SERVE
 
-APP = "gateway"
-DEPLOYMENT = "Gateway"
 CPUS = 0.1  # logical: two cores must hold gateway, console, reconciler and a training run
 DRAIN_S = 15.0  # the drain takes 1.2 s and then as long as the slowest request in flight
 

@@ -8,7 +8,7 @@ from ray import serve
 
 from aimass.core import plugins
 from aimass.core.settings import Settings
-from aimass.gateway.deployment import APP, DEPLOYMENT
+from aimass.serving.arrays import APP, DEPLOYMENT
 from aimass.serving.nodes.environment import FAST_SERVE
 
 APPLICATIONS = {
