@@ -96,6 +96,9 @@ class GraphSpec(SubGraphSpec):
         both = sorted(self.inputs.keys() & self.outputs.keys())
         if both:
             raise ValueError(f"{both[0]!r} is an input and an output; give one of them another name")
+        buckets = {item.ragged.buckets for item in self.inputs.values() if item.ragged}
+        if len(buckets) > 1:
+            raise ValueError("ragged inputs have one length, so they have the same buckets")
         return self
 
 

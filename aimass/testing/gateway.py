@@ -27,6 +27,7 @@ from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, 
 from aimass.graph.graph import INPUT, Source
 from aimass.metering.journal import Journal
 from aimass.monitoring.recorder import Recorder
+from aimass.serving.batching.padding import Padding
 from aimass.serving.engine.counts import NodeCounts
 from aimass.serving.engine.flow import Flow
 from aimass.serving.executor import Executor
@@ -102,6 +103,7 @@ class StubPlan:
     plan: str = "fused"
     closed: bool = False
     flow: Flow | None = None
+    padding: Padding | None = None
     counts: NodeCounts = field(default_factory=NodeCounts)
 
     def run(self, batch: Batch, trace: Any = None) -> Batch:
