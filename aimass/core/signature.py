@@ -72,6 +72,19 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Ragged:
+    """How a free dimension that callers fill to different lengths is evened out, so that their rows can go together:
+    at its end, to the next of ``buckets``, ascending; what is longer than all of them goes as it is."""
+
+    axis: int
+    buckets: tuple[int, ...]
+    pad: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"axis": self.axis, "buckets": list(self.buckets), "pad": self.pad}
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """One named tensor. ``shape[0]`` is -1, the rows; further -1 are free dimensions."""
 
@@ -80,16 +93,18 @@ class TensorSpec:
     shape: tuple[int, ...]
     allow_missing: bool = False  # NaN (null in JSON) may stand for a missing value
     picture: Picture | None = None
+    ragged: Ragged | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TensorSpec":
-        picture = data.get("picture")
+        picture, ragged = data.get("picture"), data.get("ragged")
         return cls(
             name=data["name"],
             datatype=Datatype(data["datatype"]),
             shape=tuple(data["shape"]),
             allow_missing=data.get("allow_missing", False),
             picture=Picture(**picture) if picture else None,
+            ragged=Ragged(ragged["axis"], tuple(ragged["buckets"]), ragged["pad"]) if ragged else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +114,8 @@ class TensorSpec:
             data["allow_missing"] = True
         if self.picture is not None:
             data["picture"] = self.picture.to_json()
+        if self.ragged is not None:
+            data["ragged"] = self.ragged.to_json()
         return data
 
     def accepts(self, other: "TensorSpec") -> str:

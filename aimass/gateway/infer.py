@@ -26,6 +26,7 @@ from aimass.monitoring.recorder import Recorder
 from aimass.serving.engine.flow import Flow
 from aimass.serving.engine.rounds import Passage, Rounds
 from aimass.serving.executor import Executor
+from aimass.serving.resilience.faults import is_the_nodes
 
 Headers = dict[bytes, bytes]
 Answer = Any  # what a door sends; its codec makes it
@@ -60,6 +61,7 @@ class Job:
         "decoded",
         "degraded",
         "error",
+        "length",
         "nodes",
         "outputs",
         "queue_s",
@@ -79,6 +81,7 @@ class Job:
         self.decoded = decoded
         self.deadline = float("inf")
         self.queue_s = 0.0
+        self.length = 0  # of its ragged inputs, before they were padded
         self.share = 1.0  # of the run that it was part of
         self.nodes: dict[str, float] | None = None
         self.outputs: Batch = {}
@@ -163,11 +166,19 @@ class Inference:
                 self._run_together(batch)
         return self._conclude(jobs)
 
+    @staticmethod
+    def goes_on(job: Job, error: object) -> bool:
+        """Whether a call that failed where it ran in one go may be answered without a node, or by another: by
+        ``run_long``."""
+        return job.target.plan.flow is not None and isinstance(error, Exception) and is_the_nodes(error)
+
     async def run_long(self, job: Job) -> Answer:
         """The answer of a call that must not hold up the event loop. Errors pass through. Cancelled, it stops what runs
         for nobody else, and is not metered."""
-        target, flow = job.target, job.target.plan.flow
+        target, flow, job.error = job.target, job.target.plan.flow, None
         limit = None if job.deadline == float("inf") else job.deadline
+        if target.plan.padding is not None:
+            job.request.batch, job.length = target.plan.padding.pad(job.request.batch)
         target.series.in_flight += 1
         try:
             if flow is not None:
@@ -264,6 +275,8 @@ class Inference:
         call, target, request = job.call, job.target, job.request
         if job.ran >= job.deadline:
             raise _late(target, "after it had run")
+        if job.length and target.plan.padding is not None:
+            job.outputs = target.plan.padding.cut(job.outputs, job.length)
         job.answer, job.size = call.codec.write(job)
         job.total_s = self._now() - call.started
         key, journal = call.key, self._journal

@@ -5,10 +5,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
+from aimass.core.batch import Batch
 from aimass.core.clock import Clock
+from aimass.core.events import Trace
 from aimass.gateway.state import GatewayState, RevisionState
+from aimass.serving.batching.padding import learn_padding
 from aimass.serving.batching.rules import Rules
+from aimass.serving.engine.flight import FlowCall
+from aimass.serving.executor import Runnable
 from aimass.serving.layout import Layout
 from aimass.serving.loader import LoadedPlan
 from aimass.serving.remote import Remotes
@@ -79,6 +85,17 @@ class Loading:
         """Forget what is not needed; a plan that calls still run on goes with the last of them."""
         self.plans = {name: plan for name, plan in self.plans.items() if name in needed}
 
+    async def _run(self, plan: LoadedPlan, batch: Batch) -> Batch:
+        """A trial, beside the event loop."""
+        loop = asyncio.get_running_loop()
+
+        async def thread(step: Runnable, batch: Batch, rows: int, deadline_s: float | None, trace: Trace) -> Batch:
+            return await loop.run_in_executor(self._pool, step.run, batch, trace)
+
+        if plan.flow is not None:
+            return await plan.flow.start(batch, FlowCall(thread))
+        return await loop.run_in_executor(self._pool, plan.run, batch)
+
     def close(self) -> None:
         """Load nothing more."""
         for task in self._tasks.values():
@@ -92,6 +109,7 @@ class Loading:
             plan = await loop.run_in_executor(self._pool, self._load, layout)
             if layout.apps:
                 plan.connect(await self._connect(*name, layout, rules))
+            plan.padding = await learn_padding(layout.inputs, partial(self._run, plan))
         except Exception as error:  # noqa: BLE001 - one bad revision must not take the replica down
             self._fail(name, str(error) or type(error).__name__)
         else:

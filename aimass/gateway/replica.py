@@ -13,6 +13,7 @@ import ray
 from ray import serve
 
 from aimass.core.clock import SystemClock
+from aimass.core.errors import AimassError
 from aimass.core.settings import Settings
 from aimass.gateway.app import GatewayApp
 from aimass.gateway.balance import Balancer, Load
@@ -21,12 +22,14 @@ from aimass.gateway.grpc.door import GrpcDoor
 from aimass.gateway.infer import Parts
 from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics, Snapshot
+from aimass.gateway.protocols import arrays
 from aimass.gateway.protocols.direct import direct_protocol
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
 from aimass.metering.journal import Journal
 from aimass.monitoring.process_log import keep_log
 from aimass.monitoring.recorder import Recorder
 from aimass.registry.artifacts import checkout
+from aimass.serving.arrays import ArraysAnswer, ArraysCall, ServiceFacts
 from aimass.serving.autoscaling.base import IN_FLIGHT, P95_S
 from aimass.serving.executor import Executor
 from aimass.serving.loader import load
@@ -114,6 +117,14 @@ class Gateway:
             await asyncio.sleep(0.01)
         await self._loading.settle()
         return self._report()
+
+    async def predict_arrays(self, asked: ArraysCall) -> ArraysAnswer | AimassError:
+        """A call by a Python handle; see ``serving.handle``. Errors are values."""
+        return await arrays.predict(self.gateway, asked)
+
+    async def describe_service(self, service: str, revision: int | None, key: str) -> ServiceFacts | AimassError:
+        """What a handle must know of a service."""
+        return arrays.describe(self.gateway, service, revision, key)
 
     async def metrics_snapshot(self) -> tuple[str, Snapshot]:
         """This replica's name and counts."""

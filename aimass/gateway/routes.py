@@ -94,9 +94,14 @@ class Endpoint:
     def describe(self, request_id: str) -> dict[str, Any]:
         """The metadata of the service or revision that a call names."""
         assert self.service is not None
-        target = self.target or self.service.pick(request_id)
+        target = self.pick(request_id)
         numbers = [target.revision] if self.target else sorted(self.service.targets)
         return describe(self.service.name, numbers, target.plan.plan, target.signature)
+
+    def pick(self, request_id: str) -> Target:
+        """The revision that the call names, else the one that the traffic chooses."""
+        assert self.service is not None
+        return self.target or self.service.pick(request_id)
 
 
 @dataclass(frozen=True)

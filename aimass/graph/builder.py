@@ -59,6 +59,18 @@ class PictureKeys(TypedDict, total=False):
     ink: Literal["dark", "light"]
 
 
+class RaggedKeys(TypedDict, total=False):
+    axis: int
+    buckets: Sequence[int]
+    pad: float
+
+
+class InputKeys(TypedDict, total=False):
+    allow_missing: bool
+    picture: PictureKeys | None
+    ragged: RaggedKeys | None
+
+
 class BreakerKeys(TypedDict, total=False):
     failures: int
     reset_s: float
@@ -146,20 +158,11 @@ class GraphBuilder:
         self._nodes: dict[str, NodeSpec] = {}
         self._outputs: dict[str, str] = {}
 
-    def input(
-        self,
-        name: str,
-        datatype: Datatype | str,
-        shape: Sequence[int],
-        *,
-        allow_missing: bool = False,
-        picture: PictureKeys | None = None,
-    ) -> Tensor:
+    def input(self, name: str, datatype: Datatype | str, shape: Sequence[int], **more: Unpack[InputKeys]) -> Tensor:
         """One tensor that callers send; ``shape`` begins with -1, the rows."""
         self._check_new("inputs", name, self._inputs)
         said: dict[str, Any] = {"datatype": datatype, "shape": tuple(shape)}
-        said |= {"allow_missing": True} if allow_missing else {}
-        said |= {"picture": picture} if picture else {}
+        said |= {key: value for key, value in more.items() if value}
         self._inputs[name] = _made(InputSpec, f"graph.inputs.{name}", said)
         return Tensor(self, f"{INPUT}.{name}")
 

@@ -20,7 +20,7 @@ from aimass.graph.spec import LimitsSpec, ServiceSpec, SloSpec
 
 FORMAT = 2
 _NEW_KINDS = {"switch", "cascade"}
-_NEW_KEYS = {"quorum", "policy", "essential", "placement", "scale"}
+_NEW_KEYS = {"ragged", "quorum", "policy", "essential", "placement", "scale"}
 _NEW_LIMITS = {"batch_rows", "max_wait_ms"}
 _NEW_SLO = {"load_rps"}
 _VALUES = ("ref", "runtime", "files", "combine", "quorum", "on_missing", "essential", "placement")
@@ -30,11 +30,12 @@ _LISTS = ("weights", "classes", "cases", "thresholds", "temperatures")
 def canonical(graph: Graph, spec: ServiceSpec) -> dict[str, Any]:
     """All that the revision's answers and limits depend on; equal for documents that mean the same."""
     nodes = [_node_to_json(node) for node in graph.nodes]
+    inputs = [tensor.to_json() for tensor in graph.inputs]
     limits, slo = _limits_to_json(spec.limits), _slo_to_json(spec.slo)
     return {
-        "format": _format(nodes, limits, slo),
+        "format": _format([*nodes, *inputs], limits, slo),
         "service": spec.service,
-        "inputs": [tensor.to_json() for tensor in graph.inputs],
+        "inputs": inputs,
         "nodes": nodes,
         "outputs": [
             {**tensor.to_json(), "source": [source.node, source.tensor]}
@@ -66,8 +67,8 @@ def graph_of(document: Mapping[str, Any], profiles: Mapping[str, CostProfile] | 
     )
 
 
-def _format(nodes: Sequence[Mapping[str, Any]], limits: Mapping[str, Any], slo: Mapping[str, Any]) -> int:
-    new = any(node["kind"] in _NEW_KINDS or _NEW_KEYS & node.keys() for node in nodes)
+def _format(parts: Sequence[Mapping[str, Any]], limits: Mapping[str, Any], slo: Mapping[str, Any]) -> int:
+    new = any(part.get("kind") in _NEW_KINDS or _NEW_KEYS & part.keys() for part in parts)
     return 2 if new or _NEW_LIMITS & limits.keys() or _NEW_SLO & slo.keys() else 1
 
 

@@ -1,13 +1,14 @@
 """The service document as a pydantic model: what may stand in service.yaml, and what it means when left out."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from aimass.core.documents import Document
 from aimass.core.errors import Invalid
-from aimass.core.signature import Datatype, Picture, TensorSpec
+from aimass.core.signature import Datatype, Picture, Ragged, TensorSpec
 from aimass.graph.document.nodes import SubGraphSpec
 from aimass.graph.document.parts import Label, Part, TensorName
 from aimass.graph.document.policies import ReplicasSpec
@@ -31,6 +32,21 @@ class PictureSpec(Part):
     ink: Literal["dark", "light"] = "dark"
 
 
+class RaggedSpec(Part):
+    """How inputs of different lengths are evened out; see ``core.signature.Ragged``."""
+
+    axis: int = Field(default=1, ge=1)
+    buckets: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)
+    pad: float = 0.0
+
+    @field_validator("buckets")
+    @classmethod
+    def _ascending(cls, buckets: tuple[int, ...]) -> tuple[int, ...]:
+        if not buckets or buckets[0] < 1 or any(one >= other for one, other in pairwise(buckets)):
+            raise ValueError(f"buckets {list(buckets)}: lengths from 1 upwards, each larger than the one before")
+        return buckets
+
+
 class InputSpec(Part):
     """One tensor that callers send."""
 
@@ -38,6 +54,20 @@ class InputSpec(Part):
     shape: Annotated[tuple[int, ...], AfterValidator(_shape)]
     allow_missing: bool = False
     picture: PictureSpec | None = None
+    ragged: RaggedSpec | None = None
+
+    @model_validator(mode="after")
+    def _ragged_fits(self) -> Self:
+        ragged = self.ragged
+        if ragged is None:
+            return self
+        if ragged.axis >= len(self.shape) or self.shape[ragged.axis] != -1:
+            raise ValueError(f"axis {ragged.axis} of shape {list(self.shape)} is not free (-1), so it cannot be ragged")
+        if self.datatype is Datatype.BYTES:
+            raise ValueError("BYTES cannot be padded; leave `ragged` out")
+        if not self.datatype.value.startswith("FP") and not ragged.pad.is_integer():
+            raise ValueError(f"pad {ragged.pad} is no {self.datatype}")
+        return self
 
     @model_validator(mode="after")
     def _picture_fits(self) -> Self:
@@ -52,7 +82,8 @@ class InputSpec(Part):
     def tensor(self, name: str) -> TensorSpec:
         """The same as a value."""
         picture = Picture(**self.picture.model_dump()) if self.picture else None
-        return TensorSpec(name, self.datatype, self.shape, self.allow_missing, picture)
+        ragged = Ragged(**self.ragged.model_dump()) if self.ragged else None
+        return TensorSpec(name, self.datatype, self.shape, self.allow_missing, picture, ragged)
 
 
 class GraphSpec(SubGraphSpec):
@@ -65,6 +96,9 @@ class GraphSpec(SubGraphSpec):
         both = sorted(self.inputs.keys() & self.outputs.keys())
         if both:
             raise ValueError(f"{both[0]!r} is an input and an output; give one of them another name")
+        buckets = {item.ragged.buckets for item in self.inputs.values() if item.ragged}
+        if len(buckets) > 1:
+            raise ValueError("ragged inputs have one length, so they have the same buckets")
         return self
 
 

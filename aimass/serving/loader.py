@@ -15,6 +15,7 @@ from aimass.core.policies import NO_POLICY
 from aimass.core.signature import Signature
 from aimass.graph.graph import INPUT, Source
 from aimass.runtimes import RUNTIMES
+from aimass.serving.batching.padding import Padding
 from aimass.serving.combining import Combine
 from aimass.serving.engine.assembly import Assembly
 from aimass.serving.engine.costs import Cost, measure
@@ -33,8 +34,9 @@ class _Closable(Protocol):
 
 
 class LoadedPlan:
-    """A revision in memory. A plain one (no node elsewhere, no policy) is called by ``run``, from several threads at
-    once, and checks nothing: the door has. Every other one is called by its ``flow``, once it is connected.
+    """A revision in memory. ``run`` may be called from several threads at once, and checks nothing: the door has. It
+    knows no policy and no other process. A plan with such nodes is called by its ``flow``, once it is connected; with
+    at most ``inline_rows`` rows by ``run`` all the same, and by ``flow`` only where that failed.
 
     The runtimes are let go when nobody holds the plan any more: a call that still does keeps them, and counts nothing.
     """
@@ -44,6 +46,7 @@ class LoadedPlan:
         self.signature: Signature = layout.signature
         self.counts = NodeCounts()
         self.flow: Flow | None = None
+        self.padding: Padding | None = None  # of ragged inputs, learnt by whoever loads it
         self.is_plain = all(node.policy == NO_POLICY and not node.remote for node in layout.nodes_all())
         self._layout = layout
         weakref.finalize(self, _close, owned).atexit = False
@@ -54,13 +57,10 @@ class LoadedPlan:
         self._results = self._assembly.results
         self._blank = self._assembly.blank
         self._whole: Predict | None = calls[layout.nodes[0].name] if _is_whole(layout) else None
-        if self.is_plain:
-            self._local: Mapping[str, LocalNode] = {}
-            self._cost = measure(self.run, layout.inputs)
-        else:
-            self._local = {node.name: _local(node, calls) for node in layout.nodes_all() if node.name in calls}
-            self._cost = _sum(list(self._local.values()))
-        self.inline_rows = self._cost.inline_rows if self.is_plain else 0
+        self._local = {} if self.is_plain else {name: _local(name, call, layout) for name, call in calls.items()}
+        is_here = not any(node.remote or node.policy.breaker for node in layout.nodes_all())
+        self._cost = measure(self.run, layout.inputs) if is_here else _sum(list(self._local.values()))
+        self.inline_rows = self._cost.inline_rows if is_here else 0
         self.counts.clear()
 
     def run(self, batch: Batch, trace: Trace | None = None) -> Batch:
@@ -126,9 +126,9 @@ def _close(owned: list[_Closable]) -> None:
         runtime.close()
 
 
-def _local(node: LayoutNode, calls: Mapping[str, Predict]) -> LocalNode:
-    call = calls[node.name]
-    return LocalNode(node.name, call, measure(call, node.signature.inputs))
+def _local(name: str, call: Predict, layout: Layout) -> LocalNode:
+    node = next(node for node in layout.nodes_all() if node.name == name)
+    return LocalNode(name, call, measure(call, node.signature.inputs))
 
 
 def _sum(nodes: list[LocalNode]) -> Cost:

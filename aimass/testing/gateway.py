@@ -29,6 +29,7 @@ from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, 
 from aimass.graph.graph import INPUT, Source
 from aimass.metering.journal import Journal
 from aimass.monitoring.recorder import Recorder
+from aimass.serving.batching.padding import Padding
 from aimass.serving.batching.rules import Rules
 from aimass.serving.engine.counts import NodeCounts
 from aimass.serving.engine.flow import Flow
@@ -105,6 +106,7 @@ class StubPlan:
     inline_rows: int = 0
     plan: str = "fused"
     flow: Flow | None = None
+    padding: Padding | None = None
     counts: NodeCounts = field(default_factory=NodeCounts)
 
     def run(self, batch: Batch, trace: Any = None) -> Batch:

@@ -1,5 +1,6 @@
 """Deploy, rollback, undeploy against replicas that really load; whatever goes wrong, nothing is half-deployed."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from aimass.core.ids import Digest
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.gateway.state import ReplicaReport
+from aimass.serving.planner.machine import Load
 from aimass.testing.desk import Desk
 from aimass.testing.desk import service_document as service
 
@@ -325,6 +327,20 @@ def test_explaining_a_document_stores_nothing(desk: Desk) -> None:
     done = verbs.deploy(desk.context, service("double@champion"))
     explained = explaining.explain(desk.context, "twice")
     assert (explained["chosen"], explained["why"]) == (done.plan, done.why) == (found["chosen"], found["why"])
+
+
+def test_a_declared_load_is_planned_for_and_another_may_be_asked_about(desk: Desk) -> None:
+    text = service("double@champion").replace("slo: {", "slo: {load_rps: 200, ")
+    assert "load_rps" in text
+    found = explaining.explain_document(desk.context, text)
+    assert found["load"] == {"rps": 200.0, "rows": 1}
+    assert all(0 < item["figures"]["load"]["utilisation"] < 1 for item in found["alternatives"] if item["figures"])
+    verbs.deploy(desk.context, text)
+    assert explaining.explain(desk.context, "twice") == {**json.loads(json.dumps(found)), "revision": 1}
+    other = explaining.explain(desk.context, "twice", Load(1e7, 8))
+    assert other["load"] == {"rps": 1e7, "rows": 8}
+    assert {item["name"] for item in other["alternatives"]} == {item["name"] for item in found["alternatives"]}
+    assert "measured" not in explaining.explain(desk.context, "twice", measured=True), "nothing was called yet"
 
 
 def _damage(desk: Desk, ref: str, damage: str) -> None:

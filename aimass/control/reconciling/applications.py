@@ -7,7 +7,7 @@ from ray import serve
 
 from aimass.core import plugins
 from aimass.core.settings import Settings
-from aimass.gateway.deployment import APP
+from aimass.serving.arrays import APP
 from aimass.serving.nodes.environment import FAST_SERVE
 
 APPLICATIONS = {

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from aimass.core.clock import Clock
 from aimass.core.home import Home
-from aimass.gateway.deployment import APP
 from aimass.gateway.state import GatewayState
+from aimass.serving.arrays import APP
 from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Layout
 from aimass.serving.nodes.wire import NodesState, app_name, revision_of

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray import serve
 
-from aimass.gateway.deployment import APP, DEPLOYMENT
+from aimass.serving.arrays import APP, DEPLOYMENT
 
 _log = logging.getLogger(__name__)
 

@@ -85,7 +85,8 @@ class Switch:
 
 
 class Cascade:
-    """Rows go on from a member while its confidence is below its threshold."""
+    """Rows go on from a member while its confidence is below its threshold. A member that is lost is passed over; rows
+    that none behind it answers keep the last answer that they had."""
 
     def __init__(
         self,
@@ -107,24 +108,27 @@ class Cascade:
         rows: Rows = None  # that go on, of those around
         mine: Rows = None  # the same, of all
         count: int | None = None
+        held: tuple[Array, int] | None = None  # the last answer to the rows that go on, and whose it is
         parts: list[tuple[Rows, Array, int]] = []
         for index, port in enumerate(self._ports):
             (around,) = yield [Wanted(port, around, rows, count)]
-            given = around[port.gives[0]]
+            rows, given = None, around[port.gives[0]]
             if given is None:
-                return None
-            goes = self._goes_on(given, index)
-            if goes.all():
-                rows = None
                 continue
+            held = given, index
+            goes = self._goes_on(given, index)
             if not goes.any():
-                parts.append((mine, given, index))
                 break
+            if goes.all():
+                continue
             stay, rows = np.flatnonzero(~goes), np.flatnonzero(goes)
             parts.append((stay if mine is None else mine[stay], given[stay], index))
+            held = given[rows], index
             mine = rows if mine is None else mine[rows]
             count = len(rows)
-        return self._chosen(parts)
+        if held is None:
+            return None
+        return self._chosen([*parts, (mine, *held)])
 
     def _goes_on(self, given: Array, index: int) -> Array:
         """From the last member nobody; a row whose confidence is not a number goes on."""

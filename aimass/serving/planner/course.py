@@ -6,6 +6,7 @@ from aimass.core.policies import NO_POLICY
 from aimass.graph.graph import Graph
 from aimass.graph.missing import optional
 from aimass.serving.planner.machine import Costs, Machine
+from aimass.serving.planner.timeline import Part, finish_us
 from aimass.serving.planner.units import Unit
 
 MIB = 1024 * 1024
@@ -65,35 +66,24 @@ def _makespan(
     long: Callable[[Unit], float],
     hop: Callable[[Unit], float],
 ) -> float:
-    """Short units run one at a time on the event loop. Others take the first core that is free; without a flow, all
-    run one after another in one thread."""
+    """Short units run one at a time on the event loop, others on cores; without a flow, all run one after another."""
     costs = machine.costs
     if plain:
         total = sum(long(unit) for unit in units)
         return total + (costs.thread_us if total >= LONG_US else 0.0)
-    done: dict[str, float] = {}
-    loop, cores = 0.0, [0.0] * max(1, machine.cores)
-    for unit in _as_ready(units):
-        ready = max((done[name] for name in unit.after), default=0.0)
-        time = long(unit)
-        if not unit.is_away and time < LONG_US:
-            loop = done[unit.name] = max(ready, loop) + time
-            continue
-        away = hop(unit) if unit.is_away else costs.thread_us
-        free = min(range(len(cores)), key=cores.__getitem__)
-        begin = max(ready + away / 2, cores[free])
-        cores[free] = begin + time
-        done[unit.name] = begin + time + away / 2
-    return max(done.values())
+    parts = {unit.name: _parts(long(unit), hop(unit) if unit.is_away else 0.0, costs, unit) for unit in units}
+    return finish_us({unit.name: unit.after for unit in units}, parts, machine.cores)
 
 
-def _as_ready(units: Sequence[Unit]) -> list[Unit]:
-    """What is elsewhere begins before what runs here holds the loop."""
-    left, done, order = list(units), set[str](), list[Unit]()
-    while left:
-        free = [unit for unit in left if unit.after <= done]
-        free.sort(key=lambda unit: not unit.is_away)
-        order += free
-        done |= {unit.name for unit in free}
-        left = [unit for unit in left if unit.name not in done]
-    return order
+def _parts(time: float, hop: float, costs: Costs, unit: Unit) -> list[Part]:
+    """Of a hop, what is work at either end keeps the loop or a core busy; the rest is on the way."""
+    if unit.is_away:
+        here, there = costs.hop_core_us, costs.hop_node_core_us
+        work = min(1.0, hop / max(1e-9, here + there))
+        way = Part("way", (hop - work * (here + there)) / 2)
+        end = Part("loop", work * here / 2)
+        return [end, way, Part("core", work * there + time), way, end]
+    if time < LONG_US:
+        return [Part("loop", time)]
+    way = Part("way", costs.thread_us / 2)
+    return [way, Part("core", time), way]

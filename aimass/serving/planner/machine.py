@@ -26,12 +26,12 @@ class Costs:
     hop_node_core_us: float = 470.0  # in the node's replica: the other half
     hop_mib_us: float = 3000.0  # of a MiB there or back: pickled, sent, unpickled
     step_us: float = 0.6  # a fused plan's own work per node
-    flow_us: float = 60.0  # of a call whose steps are elsewhere or have policies: it is several tasks
-    flow_step_us: float = 12.0  # the same, per node
+    flow_us: float = 25.0  # of a call whose steps are elsewhere or have policies: a round, a flight, a future
+    flow_step_us: float = 3.0  # the same, per node: 20 µs more than a plain plan with five
     thread_us: float = 80.0  # into a thread and back, for what takes longer than a millisecond
     session_us: float = 4.0  # of a session call that merging saves: into onnxruntime and back
     combine_us: float = 5.0  # in numpy: checks, two or three members, argmax
-    choose_us: float = 15.0  # in numpy: a switch or a cascade, without what it chooses between
+    choose_us: float = 12.0  # in numpy: a switch or a cascade, without what it chooses between
     merged_combine_us: float = 0.8  # the arithmetic of any of the three inside a session
     session_bytes: int = 200_000  # of a session's resident memory that merging saves
     replica_bytes: int = 205_000_000  # of a node's replica without its model

@@ -176,7 +176,7 @@ class Oracle:
         for index, (_, source) in enumerate(node.inputs):
             given = self.give(source)
             if given is None:
-                return None
+                continue
             best = int(given.argmax())
             label = best if node.classes is None else node.classes[best]
             answer = {PROBABILITIES: given, LABEL: np.array([label]), MEMBER: np.array([index])}
@@ -218,6 +218,7 @@ def graphs(draw: st.DrawFn, most: int = 12, forgiving: bool = False) -> Graph:
 @st.composite
 def _policies(draw: st.DrawFn, stand_ins: list[str]) -> NodePolicy:
     return NodePolicy(
+        required=draw(st.sampled_from([True, True, False])),
         deadline_ms=draw(st.sampled_from([None, 40.0, 200.0])),
         retries=draw(st.sampled_from([0, 0, 1, 2])),
         hedge_after_ms=draw(st.sampled_from([None, 15.0])),

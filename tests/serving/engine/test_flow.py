@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from aimass.core.batch import Batch
 from aimass.core.errors import Bug, Invalid, Timeout, Unavailable
 from aimass.core.events import Trace
+from aimass.core.policies import NodePolicy
 from aimass.graph.graph import LABEL, MEMBER, PROBABILITIES, Graph
 from tests.serving.engine.engine_graphs import (
     cascade,
@@ -224,6 +225,44 @@ def test_what_is_lost_behind_a_choice_is_lost_for_all() -> None:
         answer, call = made.start(batch)
         assert (await answer)[PROBABILITIES].tobytes() == batch["x"].tobytes()
         assert call.missing == ["a"]
+
+    run(program)
+
+
+@pytest.mark.parametrize(
+    ("dead", "members"), [("mid", {0, 2}), ("mid big", {0}), ("small", {1, 2}), ("small mid", {2}), ("big", {0, 1})]
+)
+def test_a_cascade_goes_on_with_the_members_that_are_left(dead: str, members: set[int]) -> None:
+    names = ("small", "mid", "big")
+    nodes = [model(name, "x", policy=NodePolicy(required=False)) for name in names]
+    gate = cascade("gate", *names, thresholds=(0.7, 0.75))
+    found = graph(*nodes, gate, outputs=(PROBABILITIES, MEMBER))
+    batch = rows(60)
+    given = {name: predict(name)({"0": batch["x"]})[PROBABILITIES] for name in names}
+
+    async def program(loop: VirtualLoop) -> None:
+        made = Made(found, loop, {name: faulty(name, GONE if name in dead else FINE)[name] for name in names})
+        answer, call = made.start(batch)
+        outputs = await answer
+        assert call.missing == dead.split()
+        assert set(outputs[MEMBER].tolist()) == members
+        for row, member in enumerate(outputs[MEMBER].tolist()):
+            assert outputs[PROBABILITIES][row].tobytes() == given[names[member]][row].tobytes()
+            alive = [index for index, name in enumerate(names) if name not in dead]
+            sure = [index for index in alive[:-1] if given[names[index]][row].max() >= (0.7, 0.75)[index]]
+            assert member == (sure[0] if sure else alive[-1])
+
+    run(program)
+
+
+def test_a_cascade_without_members_is_lost() -> None:
+    nodes = [model(name, "x", policy=NodePolicy(required=False)) for name in "ab"]
+    found = graph(*nodes, cascade("gate", "a", "b", thresholds=(0.7,)))
+
+    async def program(loop: VirtualLoop) -> None:
+        made = Made(found, loop, faulty("a", GONE) | faulty("b", GONE))
+        with pytest.raises(Unavailable, match="a replica of 'a' died"):
+            await made.run(rows(3))
 
     run(program)
 

@@ -1,0 +1,70 @@
+"""A handle's way to the gateway: Serve's own handle to its deployment, with our errors."""
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+from aimass.core.errors import AimassError, Bug, Timeout, Unavailable
+from aimass.serving.arrays import APP, DEPLOYMENT, ArraysCall
+
+
+class Pending(Protocol):
+    """A call that is out, as Serve's ``DeploymentResponse``."""
+
+    def result(self, timeout_s: float | None) -> Any: ...
+
+    def cancel(self) -> None: ...
+
+    def __await__(self) -> Generator[Any, None, Any]: ...
+
+
+class Link(Protocol):
+    """The way to the gateway."""
+
+    def predict(self, call: ArraysCall) -> Pending: ...
+
+    def describe(self, service: str, revision: int | None, key: str) -> Pending: ...
+
+
+class ServeLink:
+    """The way by Serve's handle to the gateway's deployment."""
+
+    def __init__(self) -> None:
+        import ray
+        from ray import serve
+
+        if not ray.is_initialized():
+            raise Unavailable(
+                "this program is not connected to a Ray cluster; call aimass.serving.handle.join() first, or submit it "
+                "as a Ray job, or use aimass.client.Client"
+            )
+        try:
+            gateway = serve.get_deployment_handle(DEPLOYMENT, APP)
+        except Exception as error:
+            raise Unavailable(
+                f"no AI Mass gateway runs in this Ray cluster ({type(error).__name__}); start the platform: aimass up"
+            ) from error
+        self._predict = gateway.options(method_name="predict_arrays", _by_reference=False)
+        self._describe = gateway.options(method_name="describe_service", _by_reference=False)
+
+    def predict(self, call: ArraysCall) -> Pending:
+        pending: Pending = self._predict.remote(call)
+        return pending
+
+    def describe(self, service: str, revision: int | None, key: str) -> Pending:
+        pending: Pending = self._describe.remote(service, revision, key)
+        return pending
+
+
+def as_ours(error: Exception, service: str) -> AimassError:
+    """What went wrong on the way, as one of our errors."""
+    from ray.exceptions import RayTaskError
+
+    if isinstance(error, AimassError):
+        return error
+    if isinstance(error, TimeoutError):
+        return Timeout(f"the deadline of this call to {service!r} passed; allow it more time")
+    if isinstance(error, RayTaskError):
+        return Bug(f"the gateway failed on a call to {service!r}: {error.cause}")
+    return Unavailable(
+        f"the gateway's replica was lost during a call to {service!r}; try again ({type(error).__name__})", "", 1.0
+    )

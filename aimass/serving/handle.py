@@ -1,0 +1,244 @@
+"""Services called from Ray programs: drivers, tasks, actors, Serve deployments, Ray Data; numpy without JSON.
+
+    digits = handle("digits")
+    digits.predict(rows)["label"]
+
+A handle calls the gateway, so keys, rates, revisions, metering and errors are those of every other door.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from aimass.client.connection import read_key
+from aimass.client.wire import fit
+from aimass.core.batch import Array, Batch, concat, row_count, take
+from aimass.core.errors import AimassError, Conflict, Invalid, NotFound, TooLarge, Unavailable
+from aimass.core.home import Home, find_home
+from aimass.core.platform_file import read_platform_file
+from aimass.core.signature import Datatype
+from aimass.serving.arrays import ArraysAnswer, ArraysCall, ServiceFacts, pieces
+from aimass.serving.gateway_link import Link, Pending, ServeLink, as_ours
+
+UNDER_WAY = 8  # calls of one large batch at a time
+GRACE_S = 1.0  # after a deadline, for the gateway's own word on it
+
+Inputs = Mapping[str, Any] | Array | Sequence[Any]
+
+
+class Answer(dict[str, Array]):
+    """Outputs by name, and which revisions and requests they come from: a large batch is several calls."""
+
+    def __init__(self, parts: Sequence[ArraysAnswer]) -> None:
+        super().__init__(concat([part.outputs for part in parts]))
+        self.request_ids = tuple(part.request_id for part in parts)
+        self.revisions = tuple(sorted({part.revision for part in parts}))
+        self.degraded = ",".join(sorted({name for part in parts for name in part.degraded.split(",") if name}))
+
+    def __reduce__(self) -> Any:
+        return _restored, (dict(self), self.__dict__)
+
+
+Course = Generator[Pending, Any, Answer]
+
+
+class Handle:
+    """Calls one service. May be shared by threads, pickled, and sent to other Ray processes with its key."""
+
+    def __init__(self, service: str, key: str, revision: int | None, link: Callable[[], Link]) -> None:
+        self.service = service
+        self.revision = revision
+        self._key = key
+        self._make_link = link
+        self._link: Link | None = None
+        self._facts: ServiceFacts | None = None
+
+    def __reduce__(self) -> Any:
+        return Handle, (self.service, self._key, self.revision, self._make_link)
+
+    def __repr__(self) -> str:
+        return f"handle({self.service!r}, revision={self.revision})"
+
+    def predict(
+        self, inputs: Inputs, *, outputs: Sequence[str] | None = None, deadline_ms: float | None = None
+    ) -> Answer:
+        """The outputs for these rows; a lone array stands for the only input. Not inside an event loop.
+
+        More rows than the service takes in a call are cut and put together again. Errors are those of
+        ``aimass.core.errors``; nothing is tried again by itself.
+        """
+        if _inside_a_loop():
+            raise Conflict(
+                "this is an event loop, which predict() would block; write: await handle.predict_async(rows)"
+            )
+        until = _deadline(deadline_ms)
+        course = self._course(inputs, tuple(outputs or ()), until)
+        try:
+            pending = next(course)
+            while True:
+                try:
+                    outcome = pending.result(None if until is None else max(0.0, _left(until)) + GRACE_S)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the course decides
+                    pending = course.throw(as_ours(error, self.service))
+                else:
+                    pending = course.send(outcome)
+        except StopIteration as stop:
+            answer: Answer = stop.value
+            return answer
+        finally:
+            course.close()
+
+    async def predict_async(
+        self, inputs: Inputs, *, outputs: Sequence[str] | None = None, deadline_ms: float | None = None
+    ) -> Answer:
+        """The same, awaited."""
+        until = _deadline(deadline_ms)
+        course = self._course(inputs, tuple(outputs or ()), until)
+        try:
+            pending = next(course)
+            while True:
+                try:
+                    async with asyncio.timeout(None if until is None else max(0.0, _left(until)) + GRACE_S):
+                        outcome = await pending
+                except Exception as error:  # noqa: BLE001 - whatever it is, the course decides
+                    pending = course.throw(as_ours(error, self.service))
+                else:
+                    pending = course.send(outcome)
+        except StopIteration as stop:
+            answer: Answer = stop.value
+            return answer
+        finally:
+            course.close()
+
+    def _course(self, inputs: Inputs, outputs: tuple[str, ...], until: float | None) -> Course:
+        """Yields each call when its outcome is needed, and gets the outcome."""
+        link = self._link = self._link or self._make_link()
+        if self._facts is None:
+            self._facts = _value((yield link.describe(self.service, self.revision, self._key)))
+        facts = self._facts
+        try:
+            batch = _as_arrays(inputs, facts)
+            waiting = deque(pieces(batch, facts))
+            out: deque[tuple[Batch, Pending]] = deque()
+            parts: list[ArraysAnswer] = []
+            try:
+                while waiting or out:
+                    while waiting and len(out) < UNDER_WAY:
+                        piece = waiting.popleft()
+                        out.append((piece, link.predict(self._call(piece, outputs, until))))
+                    piece, pending = out[0]
+                    outcome = yield pending
+                    out.popleft()
+                    parts += yield from self._settle(link, piece, outcome, (outputs, until))
+            finally:
+                for _, pending in out:
+                    pending.cancel()
+        except (Invalid, TooLarge, NotFound):
+            self._facts = None  # another revision may take other inputs by now
+            raise
+        return Answer(parts)
+
+    def _settle(
+        self, link: Link, piece: Batch, outcome: Any, asked: tuple[tuple[str, ...], float | None]
+    ) -> Generator[Pending, Any, list[ArraysAnswer]]:
+        """The parts of one piece: two halves, where its answer was too large to travel."""
+        if not (isinstance(outcome, TooLarge) and outcome.field == "answer" and row_count(piece) > 1):
+            return [_value(outcome)]
+        rows = row_count(piece)
+        parts = []
+        for start, stop in ((0, rows // 2), (rows // 2, rows)):
+            half = take(piece, start, stop)
+            outcome = yield link.predict(self._call(half, *asked))
+            parts += yield from self._settle(link, half, outcome, asked)
+        return parts
+
+    def _call(self, batch: Batch, outputs: tuple[str, ...], until: float | None) -> ArraysCall:
+        left_s = None if until is None else _left(until)
+        return ArraysCall(self.service, self._key, batch, self.revision, outputs, left_s)
+
+
+def handle(service: str, key: str | None = None, revision: int | None = None) -> Handle:
+    """A handle to a service, or to one revision of it. The key: this one, else AIMASS_KEY, else that of the home.
+
+    Opens nothing yet; the first call finds the platform. ``Invalid`` says what is wrong with the names.
+    """
+    if not isinstance(service, str) or not service:
+        raise Invalid(f"a handle needs the name of a service, as in handle('digits'), not {service!r}", "service")
+    if revision is not None and (type(revision) is not int or revision < 1):
+        raise Invalid(f"a revision is a number from 1 on, not {revision!r}", "revision")
+    found = key or os.environ.get("AIMASS_KEY", "") or read_key(find_home())
+    return Handle(service, found, revision, ServeLink)
+
+
+def join(home: Home | None = None) -> None:
+    """Connects a plain program to the Ray of the platform that runs from ``home`` (else AIMASS_HOME, else the nearest
+    folder's); inside Ray there is nothing to do. Call it before anything imports Ray, which reads this once."""
+    switch = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's own for "this machine only", as the platform was started
+    home = home or find_home()
+    file = read_platform_file(home.platform_file)
+    if file is None or not file.ready:
+        raise Unavailable(f"no platform runs from {home.path}; start it with: aimass up")
+    if "ray" in sys.modules and os.environ.get(switch) != "0":
+        raise Conflict("Ray was imported before join(); call join() first, then import what uses Ray")
+    os.environ |= {
+        switch: "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(home.ray_token_file),
+        "AIMASS_HOME": str(home.path),
+    }
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(address=file.ray_address, namespace="aimass", log_to_driver=False, logging_level="ERROR")
+
+
+def _value(outcome: Any) -> Any:
+    """What came, unless it is an error."""
+    if isinstance(outcome, AimassError):
+        raise outcome
+    return outcome
+
+
+def _as_arrays(inputs: Inputs, facts: ServiceFacts) -> Batch:
+    """The inputs as the service takes them; texts as objects, as the platform holds them."""
+    try:
+        batch = fit(inputs, facts.inputs)
+    except (ValueError, TypeError) as error:
+        raise Invalid(f"the inputs cannot be read as arrays: {error}") from error
+    for spec in facts.inputs:
+        array = batch.get(spec.name)
+        if array is not None and spec.datatype is Datatype.BYTES:
+            texts = [item.decode() if isinstance(item, bytes) else item for item in array.ravel().tolist()]
+            flat = np.empty(len(texts), dtype=object)
+            flat[:] = texts
+            batch[spec.name] = flat.reshape(array.shape)
+    return batch
+
+
+def _inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _deadline(deadline_ms: float | None) -> float | None:
+    return None if deadline_ms is None else time.monotonic() + deadline_ms / 1e3
+
+
+def _left(until: float) -> float:
+    return until - time.monotonic()
+
+
+def _restored(outputs: Batch, rest: dict[str, Any]) -> Answer:
+    answer = Answer.__new__(Answer)
+    answer.update(outputs)
+    answer.__dict__.update(rest)
+    return answer
