@@ -26,6 +26,9 @@ FAST_SERVE = {
 }
 """Set one by one: the flag that sets them all would also open Serve's own ports."""
 
+PRIORITY = {"RAY_worker_niceness": "0"}
+"""Ray runs workers at niceness 15, where all else on the machine, its own daemons included, goes before callers."""
+
 
 def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.Application:
     """The application to run under the name ``gateway``; ``env`` joins the replicas' environment."""
@@ -40,7 +43,7 @@ def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.
         health_check_timeout_s=10,
         max_surge_percent=100,
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
-        ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": {**FAST_SERVE, **(env or {})}}},
+        ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": {**FAST_SERVE, **PRIORITY, **(env or {})}}},
         **_size(settings),
     )
     return deployment.bind(settings)
