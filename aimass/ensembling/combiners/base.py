@@ -1,7 +1,7 @@
 """The contract of a combiner: probabilities of the same rows and classes in, one such array out."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -20,8 +20,6 @@ class Combiner(ABC):
 
     Every member gives FP32 [rows, classes]. Which class a column stands for, and the label, is the caller's.
     """
-
-    output: ClassVar[str] = "probabilities"
 
     @final
     def __init__(self, weights: tuple[float, ...] | None = None) -> None:
