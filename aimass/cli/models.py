@@ -64,7 +64,9 @@ def show(name: Name, as_json: Json = False) -> None:
 def add(
     name: Name,
     path: Annotated[Path, typer.Argument(help="A .onnx file, or a scikit-learn model as .skops.")],
-    check: Annotated[Path | None, typer.Option(help="JSON rows on which a converted model must agree.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Rows (.json, .csv or .npy) on which a converted model must agree.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Register a file that you have as the next version of a model."""

@@ -1,4 +1,4 @@
-"""``aimass up``, ``down``, ``status`` and ``doctor``: the platform of this machine."""
+"""``aimass up``, ``down``, ``status``, ``doctor`` and ``env``: the platform of this machine."""
 
 import dataclasses
 import shlex

@@ -12,6 +12,9 @@ from aimass.serving.sizing import size_of
 CPUS = 0.1  # logical: two cores must hold gateway, console, reconciler and a training run
 DRAIN_S = 15.0  # the drain takes 1.2 s and then as long as the slowest request in flight
 
+PRIORITY = {"RAY_worker_niceness": "0"}
+"""Ray runs workers at niceness 15, where all else on the machine, its own daemons included, goes before callers."""
+
 
 def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.Application:
     """The application to run under the name ``gateway``; ``env`` joins the replicas' environment."""
@@ -26,7 +29,7 @@ def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.
         health_check_timeout_s=10,
         max_surge_percent=100,
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
-        ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": {**FAST_SERVE, **(env or {})}}},
+        ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": {**FAST_SERVE, **PRIORITY, **(env or {})}}},
         **size_of(settings.gateway_scale),
     )
     return deployment.bind(settings)

@@ -137,7 +137,7 @@ class _Job:
         with self.database.session() as session:
             row = session.get(RunRow, run_id)
             if row is None:
-                raise NotFound(f"no run {run_id!r} in {self.database.engine.url.database}; `aimass runs` lists them")
+                raise NotFound(f"no run {run_id!r} in {self.database.engine.url.database}; aimass runs list shows them")
             if row.status != "queued":
                 raise Conflict(f"run {run_id} is {row.status} already; train again for a new run")
             row.status, row.started_at = "running", self.clock.now()

@@ -8,7 +8,7 @@ from aimass.core.batch import Array
 from aimass.ensembling.selection import Selection
 from aimass.training.evaluation import METRICS, bootstrap, confusion
 
-if TYPE_CHECKING:  # they load Ray, which those who only show a report go without
+if TYPE_CHECKING:  # they load onnxruntime, which those who only show a report go without
     from aimass.pipeline.build import Workshop
     from aimass.training.plan import Trial
 

@@ -111,3 +111,11 @@ def test_ray_serves_own_ingress_answers_as_our_door_does(tmp_path: Path) -> None
             assert client.get("/v2/models/twice", headers={"authorization": "Bearer x"}).status_code == 401
         with platform.control() as control:
             eventually(lambda: [item["calls"] for item in control.services(usage=True)[0]["usage"]] == [2])
+
+
+def test_a_replica_gives_way_to_nobody(platform: RunningPlatform) -> None:
+    """Ray would have run it at niceness 15; see benchmarks/LOG.md for what that costs callers."""
+    with platform.control() as control:
+        replicas = [item["pid"] for item in control.status()["replicas"]]
+    priorities = {os.getpriority(os.PRIO_PROCESS, pid) for pid in replicas}
+    assert priorities == {os.getpriority(os.PRIO_PROCESS, platform.process.pid)}

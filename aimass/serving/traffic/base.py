@@ -26,7 +26,7 @@ class Traffic(ABC):
 
     @final
     def choose(self, key: str) -> int:
-        """The revision for a call; the same for the same ``key`` (a caller's sticky id, or the request's id)."""
+        """The revision for a call; the same for the same ``key`` (the request's id)."""
         return self.only or self._choose(point(key))
 
     @abstractmethod
