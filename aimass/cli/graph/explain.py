@@ -83,7 +83,8 @@ def _figures(item: dict[str, Any], chosen: str) -> list[Any]:
     keys = ("p50_us", "p95_us", "replica_rps", "rps", "memory_bytes", "nodes_bytes")
     values = [figures.get(key) for key in keys]
     sizes = [None if value is None else value / 2**20 for value in values[4:]]
-    return [_name(item, chosen), *values[:4], *sizes]
+    rates = [None if value is None else f"{value:,.0f}" for value in values[2:4]]
+    return [_name(item, chosen), *values[:2], *rates, *sizes]
 
 
 def _loaded(item: dict[str, Any], chosen: str) -> list[Any]:
