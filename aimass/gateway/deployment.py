@@ -6,14 +6,11 @@ from ray.serve.schema import LoggingConfig
 from aimass.core.settings import Settings
 from aimass.gateway.replica import Gateway, mounted
 from aimass.serving.arrays import DEPLOYMENT
-from aimass.serving.nodes.environment import FAST_SERVE
+from aimass.serving.nodes.environment import FAST_SERVE, PRIORITY
 from aimass.serving.sizing import size_of
 
 CPUS = 0.1  # logical: two cores must hold gateway, console, reconciler and a training run
 DRAIN_S = 15.0  # the drain takes 1.2 s and then as long as the slowest request in flight
-
-PRIORITY = {"RAY_worker_niceness": "0"}
-"""Ray runs workers at niceness 15, where all else on the machine, its own daemons included, goes before callers."""
 
 
 def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.Application:

@@ -10,7 +10,7 @@ from aimass.core.policies import NodeScale
 from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Fanout, Layout
 from aimass.serving.nodes.deployment import Node
-from aimass.serving.nodes.environment import FAST_SERVE
+from aimass.serving.nodes.environment import FAST_SERVE, PRIORITY
 from aimass.serving.sizing import size_of
 
 DRAIN_S = 15.0  # a call that runs when its replica is to go may take that long
@@ -33,7 +33,7 @@ def node_application(home: Home, layout: Layout, rules: Rules) -> serve.Applicat
 
 
 def _deployment(name: str, scale: NodeScale) -> serve.Deployment:
-    options: dict[str, Any] = {"num_cpus": scale.cpus, "runtime_env": {"env_vars": FAST_SERVE}}
+    options: dict[str, Any] = {"num_cpus": scale.cpus, "runtime_env": {"env_vars": {**FAST_SERVE, **PRIORITY}}}
     if scale.gpus:
         options["num_gpus"] = scale.gpus
     return serve.deployment(

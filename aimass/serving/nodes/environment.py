@@ -15,3 +15,6 @@ FAST_SERVE = {
     "OMP_NUM_THREADS": "1",
 }
 """Set one by one: the flag that sets them all would also open Serve's own ports."""
+
+PRIORITY = {"RAY_worker_niceness": "0"}
+"""Ray runs workers at niceness 15, where all else on the machine, its own daemons included, goes before callers."""
