@@ -20,6 +20,8 @@ CALLS = [
     ("POST", "/services/twice/rollback", "deploy"),
     ("GET", "/services/twice/explain", "read"),
     ("POST", "/explain", "read"),
+    ("GET", "/services/twice/graph", "read"),
+    ("POST", "/graph", "read"),
     ("GET", "/models", "read"),
     ("GET", "/models/double", "read"),
     ("POST", "/models/double/versions", "train"),
