@@ -52,6 +52,7 @@ class GatewayApp:
         self._prefix = sha256(name.encode()).hexdigest()[:8] + f"{round(parts.clock.now() * 1e3):011x}"
         self._count = 0
         self._round: list[tuple[Job, Done]] = []  # short calls of this round of the event loop
+        self._tasks: set[asyncio.Task[Answer]] = set()
         self._keys = Keys({})
         self.table: Table = build_table(GatewayState(0), {}, parts.metrics, None)
         self.closes: Callable[[], bool] = lambda: False
@@ -147,7 +148,18 @@ class GatewayApp:
         except Exception as error:  # noqa: BLE001 - a round that fails as a whole answers every caller all the same
             answers = [error] * len(held)
         for (job, done), answer in zip(held, answers, strict=True):
-            done(self.refuse(job.call, answer) if isinstance(answer, Exception) else answer)
+            if not isinstance(answer, Exception):
+                done(answer)
+            elif self._inference.goes_on(job, answer):
+                self._go_on(job, done)
+            else:
+                done(self.refuse(job.call, answer))
+
+    def _go_on(self, job: Job, done: Done) -> None:
+        task = asyncio.create_task(self._later(job.call, partial(self._inference.run_long, job)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda task: None if task.cancelled() else done(task.result()))
 
     def hear(self, headers: Headers, codec: Codec) -> Call:
         """A call by any door, of which no more is known than that it is there."""
@@ -218,6 +230,8 @@ class GatewayApp:
             if job is None or not self._inference.is_short(job):
                 return self._start(call, job)
             answer = self._inference.run_short([job])[0]
+            if isinstance(answer, Exception) and self._inference.goes_on(job, answer):
+                return self._start(call, job)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
             return self.refuse(call, error)
         return self.refuse(call, answer) if isinstance(answer, Exception) else answer

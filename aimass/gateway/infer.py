@@ -26,7 +26,7 @@ from aimass.monitoring.recorder import Recorder
 from aimass.serving.engine.flow import Flow
 from aimass.serving.engine.rounds import Passage, Rounds
 from aimass.serving.executor import Executor
-from aimass.serving.resilience.faults import is_the_nodes
+from aimass.serving.resilience.faults import is_passing, is_the_nodes
 
 Headers = dict[bytes, bytes]
 Answer = Any  # what a door sends; its codec makes it
@@ -167,10 +167,10 @@ class Inference:
         return self._conclude(jobs)
 
     @staticmethod
-    def goes_on(job: Job, error: object) -> bool:
+    def goes_on(job: Job, error: Exception) -> bool:
         """Whether a call that failed where it ran in one go may be answered without a node, or by another: by
         ``run_long``."""
-        return job.target.plan.flow is not None and isinstance(error, Exception) and is_the_nodes(error)
+        return job.target.plan.flow is not None and is_the_nodes(error) and not is_passing(error)
 
     async def run_long(self, job: Job) -> Answer:
         """The answer of a call that must not hold up the event loop. Errors pass through. Cancelled, it stops what runs

@@ -1,21 +1,16 @@
 """Fan-out nodes on a running platform: the same answers as in one process, replicas killed under load, none at all."""
 
-import asyncio
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
 from aimass.client import Client
 from aimass.runtimes.conversion import to_onnx
 from aimass.testing.running import RunningPlatform
-from tests.e2e.e2e_kit import eventually, pids_of, scaling_document, write_scaling
+from tests.e2e.e2e_kit import eventually, pids_of
+from tests.e2e.numbered import Numbered, asking, deploy_apart
 from tests.serving.served_models import digits, fitted
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -76,64 +71,6 @@ def test_an_ensemble_answers_the_same_merged_fused_and_fanned_out(platform: Runn
         shown = [item for item in control.status()["nodes"] if item["application"] == "apart-fanout-r1"]
     assert {item["node"]: item["replicas"] for item in shown} == {"scale": 1, "linear": 1, "forest": 1}
     end(platform, *(f"apart-{plan}" for plan in plans))
-
-
-@dataclass
-class Numbered:
-    """Clients that ask without rest; each request has a number, which its answer must show."""
-
-    platform: RunningPlatform
-    service: str
-    factor: float
-    answered: list[int] = field(default_factory=list)
-    refused: list[tuple[int, int, str]] = field(default_factory=list)  # number, status, kind
-    asked: int = 0
-    wrong: list[str] = field(default_factory=list)
-    stopped: bool = False
-
-    async def run(self, clients: int) -> None:
-        await asyncio.gather(*(self._ask() for _ in range(clients)))
-
-    async def _ask(self) -> None:
-        headers = {"authorization": f"Bearer {self.platform.key}"}
-        async with httpx.AsyncClient(base_url=self.platform.url, headers=headers, timeout=60) as client:
-            while not self.stopped:
-                self.asked += 1
-                number = self.asked
-                tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [number, 1.0]}
-                try:
-                    answer = await client.post(f"/v2/models/{self.service}/infer", json={"inputs": [tensor]})
-                except httpx.HTTPError as error:
-                    self.wrong.append(f"{number}: {error!r}")
-                    continue
-                if answer.status_code != 200:
-                    self.refused.append((number, answer.status_code, answer.json()["kind"]))
-                    await asyncio.sleep(0.05)
-                elif answer.json()["outputs"][0]["data"] == [number * self.factor, self.factor]:
-                    self.answered.append(number)
-                else:
-                    self.wrong.append(f"{number}: {answer.text}")
-
-
-@contextmanager
-def asking(load: Numbered, clients: int) -> Iterator[Numbered]:
-    thread = threading.Thread(target=lambda: asyncio.run(load.run(clients)))
-    thread.start()
-    try:
-        yield load
-    finally:
-        load.stopped = True
-        thread.join()
-
-
-def deploy_apart(platform: RunningPlatform, folder: Path, service: str, replicas: str) -> None:
-    """A model that multiplies by 3, in a deployment of its own."""
-    with platform.control() as control:
-        added = control.add_model(service, write_scaling(folder / f"{service}.onnx", 3.0))
-        document = scaling_document(service, f"{service}@{added['number']}", "{deadline_ms: 20000}")
-        node = f"scale: {{model: {service}@{added['number']}, inputs: {{x: $in.x}}"
-        document = document.replace(node, f"{node}, placement: fanout, replicas: {replicas}")
-        assert control.deploy(document + "placement: fanout\n")["plan"] == "fanout"
 
 
 def test_a_node_replica_killed_under_load_costs_its_own_calls_at_most(

@@ -30,6 +30,7 @@ from tests.e2e.e2e_kit import (
     pids_of,
     scaling_document,
 )
+from tests.e2e.numbered import Numbered, asking, deploy_apart
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -132,6 +133,7 @@ def test_kill_9_of_it_all_then_up_restores(tmp_path: Path) -> None:
     first = start(home)
     deploy_scaling(first, tmp_path, "twice", 2.0)
     deploy_scaling(first, tmp_path, "twice", 4.0)
+    deploy_apart(first, tmp_path, "apart", "{min: 1, max: 1}")
     with first.control() as control:
         control.rollback("twice")
     folder = Path(first.file.ray_dir)
@@ -141,8 +143,9 @@ def test_kill_9_of_it_all_then_up_restores(tmp_path: Path) -> None:
     try:
         with running(home) as second:
             assert "Cleared what a dead platform of this home left" in second.output()
-            eventually(lambda: "Restored: twice." in second.output())
+            eventually(lambda: "Restored: apart, twice." in second.output())
             assert factor_of(second, "twice") == 2.0
+            assert factor_of(second, "apart") == 3.0
             assert bystander.poll() is None
             assert second.stop() == 0
         assert "Stopped by Ctrl-C." in second.output()
@@ -273,11 +276,18 @@ def test_beside_a_foreign_ray_ours_keeps_to_itself(tmp_path: Path) -> None:
         assert foreign.stdout.readline() == "42\n"
 
 
-def test_down_from_another_terminal(tmp_path: Path) -> None:
+def test_down_from_another_terminal_while_fan_out_nodes_work(tmp_path: Path) -> None:
+    """Every call that was taken is answered: nodes go after the gateway has finished its calls on them."""
     platform = start(tmp_path / "home")
-    below = descendants(platform.process.pid)
-    assert len(below) > 5
-    done = aimass(platform, "down")
+    deploy_apart(platform, tmp_path, "busy", "{min: 1, max: 1}", size=512)
+    load = Numbered(platform, "busy", 3.0)
+    with asking(load, clients=8):
+        eventually(lambda: len(load.answered) > 50)
+        below = descendants(platform.process.pid)
+        assert len(below) > 5
+        done = aimass(platform, "down")
+    assert load.refused == []
+    assert {wrong.partition(": ")[2].partition("(")[0] for wrong in load.wrong} == {"ConnectError"}
     assert done.returncode == 0, done.stderr
     assert f"ran as pid {platform.process.pid}" in done.stdout
     assert platform.process.wait(10) == 0

@@ -28,11 +28,14 @@ INFER_S = "/v2/models/s/infer"
 
 
 def _serve(folder: Path, found: Graph, remotes: dict[str, Faulty], **limits: Any) -> Gateway:
+    return _serve_made(folder, found, Made(found, SystemClock(), remotes), **limits)
+
+
+def _serve_made(folder: Path, found: Graph, made: Made, **limits: Any) -> Gateway:
     gateway = Gateway(folder)
-    plan = Made(found, SystemClock(), remotes).plan
-    revision = RevisionState(1, "d", layout_of(found, remotes.__contains__).to_json())
+    revision = RevisionState(1, "d", layout_of(found, made.remotes.__contains__).to_json())
     service = ServiceState("s", "default", Limits(**limits), {1: 100.0}, (revision,))
-    gateway.app.apply(GatewayState(1, (key(),), (service,)), {("s", 1): plan})
+    gateway.app.apply(GatewayState(1, (key(),), (service,)), {("s", 1): made.plan})
     return gateway
 
 
@@ -233,3 +236,29 @@ async def test_a_wrong_shape_is_the_nodes_fault_and_named(tmp_path: Path) -> Non
         answer = await client.post(INFER_S, content=_content(made_rows(2)))
     assert answer.status_code == 500
     assert "node 'a' answered 'probabilities' as float32 [2, 2]; expected FP32 [2, 3]" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("way", ["memory", "asgi", "direct"])
+async def test_a_policy_in_one_process_costs_nothing_until_it_is_needed(tmp_path: Path, way: str) -> None:
+    made = Made(_vote(), SystemClock(), {})
+    gateway = _serve_made(tmp_path, _vote(), made)
+    assert made.plan.inline_rows > 4
+
+    def fails(_: Batch) -> Batch:
+        raise ZeroDivisionError
+
+    batch = made_rows(2)
+    members = {name: predict(name)({"0": batch["x"]})[PROBABILITIES] for name in "ab"}
+    async with connect(gateway.app, way) as client:
+        whole = await client.post(INFER_S, content=_content(batch))
+        counted = dict(made.plan.counts.totals())
+        made.calls["a"] = fails
+        lacking = await client.post(INFER_S, content=_content(batch))
+        made.calls["b"] = fails
+        lost = await client.post(INFER_S, content=_content(batch))
+    assert counted == {}
+    np.testing.assert_allclose(_outputs(whole)[PROBABILITIES], (members["a"] + members["b"]) / 2, rtol=1e-5)
+    np.testing.assert_allclose(_outputs(lacking)[PROBABILITIES], members["b"], rtol=1e-5)
+    assert [answer.headers.get("x-aimass-degraded") for answer in (whole, lacking)] == [None, "a"]
+    assert lost.status_code == 500
+    assert len(gateway.events()) == 2

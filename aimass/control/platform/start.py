@@ -136,11 +136,15 @@ def _stop_serve() -> None:
     from ray.exceptions import RayError
 
     from aimass.control.pushing import NAMESPACE, RECONCILER
+    from aimass.serving.arrays import APP
+    from aimass.serving.nodes.wire import revision_of
 
     try:
         logging.getLogger("ray.serve").setLevel(logging.ERROR)  # it prints on the terminal
         with contextlib.suppress(ValueError):  # it may have died
             ray.kill(ray.get_actor(RECONCILER, NAMESPACE))  # first, or it would restore what goes
+        if any(revision_of(name) for name in serve.status().applications):
+            serve.delete(APP)  # its calls in flight need their fan-out nodes until they have ended
         serve.shutdown()
     except (RayError, ValueError, RuntimeError):
         return  # it was not there, or is dead already: what is left of it is ended by pid

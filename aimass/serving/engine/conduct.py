@@ -17,11 +17,12 @@ from aimass.serving.resilience.faults import is_passing, is_the_nodes
 
 
 class Conduct:
-    """A node by its policy: is itself what a flow calls. A try that is not the first, because one failed in passing
-    (retry) or has taken long (hedge: J. Dean and L. Barroso, "The Tail at Scale", 2013), is taken from one budget.
+    """A node by its policy: is itself what a flow calls. A node elsewhere is tried again where a try failed in passing
+    (retry), and beside one that takes long (hedge: J. Dean and L. Barroso, "The Tail at Scale", 2013); both are taken
+    from one budget. A try that was refused before it left is not made again: the node has too much to do already.
 
-    The breaker hears of a node's own faults. A try that only the caller's deadline cut off says nothing about the node:
-    else one hasty caller could have it left alone for all.
+    The breaker hears of a node's own faults. A try that was refused, or that only the caller's deadline cut off, says
+    nothing about the node: else one hasty caller could have it left alone for all.
     """
 
     def __init__(self, name: str, policy: NodePolicy, node: FlowNode, clock: Clock, counts: NodeCounts) -> None:
@@ -30,6 +31,8 @@ class Conduct:
         self.node = node
         self.clock = clock
         self.counts = counts
+        self.retries = policy.retries if node.is_elsewhere else 0
+        self.hedge_s = policy.hedge_after_ms / 1e3 if policy.hedge_after_ms and node.is_elsewhere else None
         self.budget = RetryBudget(clock.monotonic())
         self.breaker = Breaker(policy.breaker) if policy.breaker else None
         if self.breaker is not None:
@@ -37,6 +40,10 @@ class Conduct:
 
     def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads) -> Work:
         return _Call(self, inputs, rows, deadline_s, threads).answer()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return self.node.is_elsewhere
 
     def check(self, answer: Batch, rows: int) -> None:
         """Every try's answer was checked."""
@@ -48,6 +55,7 @@ class _Try:
     began_s: float
     until_s: float | None
     by_policy: bool  # that limit is the node's own deadline, not what the caller has left
+    left: bool = True  # else it was refused at once
 
 
 class _Call:
@@ -62,9 +70,10 @@ class _Call:
         self._threads = threads
         self._own_s = None if policy.deadline_ms is None else policy.deadline_ms / 1e3
         self._out: dict[asyncio.Future[Batch], _Try] = {}
-        self._retries = policy.retries
+        self._retries = conduct.retries
         self._hedge_at: float | None = None
         self._error: Exception | None = None
+        self._in_passing = False  # it did not come of what was asked
 
     async def answer(self) -> Batch:
         conduct, now = self._conduct, self._conduct.clock.monotonic()
@@ -72,8 +81,8 @@ class _Call:
         ticket = self._enter(now)
         if ticket is None:
             raise _left_alone(conduct, now)
-        if conduct.policy.hedge_after_ms is not None:
-            self._hedge_at = now + conduct.policy.hedge_after_ms / 1e3
+        if conduct.hedge_s is not None:
+            self._hedge_at = now + conduct.hedge_s
         try:
             self._begin(ticket, now)
             while True:
@@ -99,12 +108,14 @@ class _Call:
         until, by_policy = self._deadline_s, False
         if self._own_s is not None and (until is None or now + self._own_s < until):
             until, by_policy = now + self._own_s, True
+        tried = _Try(ticket, now, until, by_policy)
         try:
             work = _future(self._conduct.node.start(self._inputs, self._rows, until, self._threads))
         except Exception as error:  # noqa: BLE001 - a try that fails at once has failed like any other
             work = asyncio.get_running_loop().create_future()
             work.set_exception(error)
-        self._out[work] = _Try(ticket, now, until, by_policy)
+            tried.left = not self._conduct.node.is_elsewhere
+        self._out[work] = tried
 
     def _wait_s(self, now: float) -> float | None:
         wakes = [tried.until_s for tried in self._out.values() if tried.until_s is not None]
@@ -121,7 +132,6 @@ class _Call:
                 continue
             outputs = self._judge(tried, work, now)
             if outputs is not None:
-                give_up(*self._out)
                 return outputs
         for work, tried in list(self._out.items()):
             if tried.until_s is not None and tried.until_s <= now:
@@ -144,16 +154,16 @@ class _Call:
         return outputs
 
     def _fail(self, tried: _Try, error: Exception, now: float) -> None:
-        self._error = error
+        self._error, self._in_passing = error, tried.left and is_passing(error)
         cut_off = not tried.by_policy and tried.until_s is not None and tried.until_s <= now
-        self._leave(tried, None if cut_off else False, now)
+        self._leave(tried, None if cut_off or not tried.left else False, now)
 
     def _go_on(self, now: float) -> None:
         """Another try, if it is time and allowed; the last error, if nothing is out any more."""
         if not self._out:
             assert self._error is not None
             in_time = self._deadline_s is None or now < self._deadline_s
-            if not (self._retries and in_time and is_passing(self._error) and self._again(RETRIES, now)):
+            if not (self._retries and in_time and self._in_passing and self._again(RETRIES, now)):
                 raise self._error
             self._retries -= 1
         elif self._hedge_at is not None and now >= self._hedge_at:

@@ -22,10 +22,14 @@ Work = Batch | Awaitable[Batch]
 
 
 class FlowNode(Protocol):
-    """What a flow calls for a node."""
+    """What a flow calls for a node. What ``start`` raises at once was refused before it left."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another try may end differently. Here the same process would run the same rows again."""
 
     def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads) -> Work:
-        """Begin; errors may come at once or later. ``deadline_s`` is on the monotonic clock."""
+        """Begin. ``deadline_s`` is on the monotonic clock."""
 
     def check(self, answer: Batch, rows: int) -> None:
         """``Bug`` when what came later is not what was promised for these rows."""
@@ -33,6 +37,8 @@ class FlowNode(Protocol):
 
 class LocalNode:
     """In this process: on the event loop while that takes less than a hop into a thread is worth. Is a ``Runnable``."""
+
+    is_elsewhere = False
 
     def __init__(self, name: str, call: Predict, cost: Cost) -> None:
         self.plan = name
@@ -62,6 +68,8 @@ class LocalNode:
 
 class RemoteNode:
     """In a deployment of its own, whose answers are checked: it may be of another build, or wrong."""
+
+    is_elsewhere = True
 
     def __init__(self, name: str, remote: Remote, outputs: tuple[TensorSpec, ...]) -> None:
         self._name = name

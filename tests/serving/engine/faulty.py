@@ -12,7 +12,9 @@ from aimass.core.clock import Clock
 from aimass.core.errors import Invalid, Timeout, Unavailable
 from aimass.core.events import Trace
 from aimass.graph.graph import PROBABILITIES, Graph
+from aimass.serving.combining import Combine
 from aimass.serving.engine.flight import FlowCall
+from aimass.serving.engine.frames import Predict
 from aimass.serving.executor import Runnable
 from aimass.serving.loader import LoadedPlan
 from tests.serving.engine.engine_graphs import calls_of, layout_of, predict
@@ -25,9 +27,10 @@ REFUSED = "refused"  # Invalid: the rows are at fault
 SHAPE = "shape"  # one column too few
 DTYPE = "dtype"
 NAME = "name"  # without its output
+BUSY = "busy"  # refused at once, before it left
 STOPPED = "stopped"  # its future is cancelled by the other side
 SILENT = "silent"  # never answers
-FAULTS = (GONE, LATE, BROKEN, SHAPE, DTYPE, NAME, STOPPED, SILENT)
+FAULTS = (BUSY, GONE, LATE, BROKEN, SHAPE, DTYPE, NAME, STOPPED, SILENT)
 
 
 @dataclass
@@ -52,6 +55,8 @@ class Faulty:
         fate = self.fates[min(len(self.tries), len(self.fates) - 1)]
         self.tries.append((rows, deadline_s))
         assert rows == row_count(batch) > 0
+        if fate.what == BUSY:
+            raise Unavailable(f"{self.name!r} has too many calls waiting")
         work = asyncio.ensure_future(self._answer(fate, batch))
         if fate.what == STOPPED:
             asyncio.get_running_loop().call_later(fate.after_s, work.cancel)
@@ -98,10 +103,18 @@ class Made:
 
     def __init__(self, found: Graph, clock: Clock, remotes: Mapping[str, Faulty]) -> None:
         layout = layout_of(found, remotes.__contains__)
-        self.plan = LoadedPlan(layout, calls_of(layout), [])
+        self.calls = calls_of(layout)  # may be changed once it is loaded
+        late = {name: call if isinstance(call, Combine) else self._late(name) for name, call in self.calls.items()}
+        self.plan = LoadedPlan(layout, late, [])
         if not self.plan.is_plain:
             self.plan.connect(remotes, clock)
         self.remotes = remotes
+
+    def _late(self, name: str) -> Predict:
+        def call(batch: Batch) -> Batch:
+            return self.calls[name](batch)
+
+        return call
 
     def start(self, batch: Batch, **more: Any) -> "tuple[asyncio.Future[Batch], FlowCall]":
         flow, call = self.plan.flow, FlowCall(in_a_thread, **more)

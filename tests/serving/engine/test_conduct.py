@@ -5,12 +5,26 @@ from typing import Any
 
 import pytest
 
+from aimass.core.batch import Batch
 from aimass.core.errors import Bug, Invalid, Timeout, Unavailable
 from aimass.core.policies import Breaker, NodePolicy
 from aimass.graph.graph import PROBABILITIES
 from aimass.serving.resilience.breaker import BreakerState
 from tests.serving.engine.engine_graphs import graph, model, predict, rows
-from tests.serving.engine.faulty import BROKEN, FINE, GONE, LATE, REFUSED, SHAPE, SILENT, STOPPED, Faulty, Made, faulty
+from tests.serving.engine.faulty import (
+    BROKEN,
+    BUSY,
+    FINE,
+    GONE,
+    LATE,
+    REFUSED,
+    SHAPE,
+    SILENT,
+    STOPPED,
+    Faulty,
+    Made,
+    faulty,
+)
 from tests.serving.virtual_time import VirtualLoop, run
 
 ONE = rows(2)
@@ -37,7 +51,9 @@ def test_what_failed_in_passing_is_tried_again(fate: str) -> None:
     run(program)
 
 
-@pytest.mark.parametrize(("fate", "error"), [(BROKEN, ZeroDivisionError), (SHAPE, Bug), (REFUSED, Invalid)])
+@pytest.mark.parametrize(
+    ("fate", "error"), [(BROKEN, ZeroDivisionError), (SHAPE, Bug), (REFUSED, Invalid), (BUSY, Unavailable)]
+)
 def test_what_would_fail_again_is_not_tried_again(fate: str, error: type[Exception]) -> None:
     async def program(loop: VirtualLoop) -> None:
         made, remote = _one(loop, NodePolicy(retries=2), fate, FINE)
@@ -174,6 +190,35 @@ def test_a_breaker_does_not_hear_of_hasty_callers_nor_of_bad_rows() -> None:
         await _right(made)
 
     run(program)
+
+
+def test_a_breaker_does_not_hear_that_a_node_is_busy() -> None:
+    async def program(loop: VirtualLoop) -> None:
+        made, _ = _one(loop, NodePolicy(breaker=Breaker(1, 5.0)), BUSY, FINE)
+        with pytest.raises(Unavailable, match="too many calls waiting"):
+            await made.run(ONE)
+        await _right(made)
+
+    run(program)
+
+
+def test_a_node_here_is_not_asked_twice() -> None:
+    calls: list[int] = []
+
+    def fails(batch: Batch) -> Batch:
+        calls.append(1)
+        raise Unavailable("the model was unloaded")
+
+    async def program(loop: VirtualLoop) -> None:
+        made = Made(graph(model("a", "x", policy=NodePolicy(retries=3, breaker=Breaker(1, 5.0)))), loop, {})
+        made.calls["a"] = fails
+        with pytest.raises(Unavailable, match="unloaded"):
+            await made.run(ONE)
+        with pytest.raises(Unavailable, match="left alone"):
+            await made.run(ONE)
+
+    run(program)
+    assert len(calls) == 1
 
 
 def test_a_breaker_hears_of_the_nodes_own_deadline() -> None:
