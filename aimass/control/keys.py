@@ -20,12 +20,12 @@ FIRST = "first admin key"
 
 
 def create(context: Context, wanted: KeyRequest) -> dict[str, Any]:
-    """The new key with its ``secret``, which is shown this once."""
+    """The new key with its ``secret``, which is shown this once; replicas know it, but for those named ``silent``."""
     with context.database.session() as session:
         key, secret = keys.create(session, context.account, wanted, context.clock)
         number = state_number.bump(session)
     pushed = context.pusher.push(number)
-    return {**asdict(key), "secret": secret, "replicas": len(pushed.reports)}
+    return {**asdict(key), "secret": secret, "replicas": len(pushed.reports), "silent": list(pushed.silent)}
 
 
 def revoke(context: Context, key_id: str) -> dict[str, Any]:
