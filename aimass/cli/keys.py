@@ -41,6 +41,7 @@ def create(
         return
     terminal.say(f"Key {made['id']} for {name}, scopes {', '.join(made['scopes'])}. Its secret, shown only now:")
     terminal.say(made["secret"])
+    terminal.say_silent(made["silent"])
 
 
 @app.command("list", epilog="Example: aimass keys list")
@@ -63,8 +64,9 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as `aimass 
     from aimass.client.control import Control
 
     with Control() as control:
-        control.revoke_key(key_id)
+        done = control.revoke_key(key_id)
     terminal.say(f"Revoked {key_id}.")
+    terminal.say_silent(done["silent"])
 
 
 def read_duration(text: str) -> float:

@@ -29,7 +29,7 @@ def deploy(
     document = read_document(path)
     with Control() as control:
         done = control.deploy(document, str(path))
-    terminal.write_json(done) if as_json else terminal.say(done["message"])
+    _say_moved(done, as_json)
 
 
 def undeploy(name: Name) -> None:
@@ -47,7 +47,7 @@ def rollback(name: Name, as_json: Json = False) -> None:
 
     with Control() as control:
         done = control.rollback(name)
-    terminal.write_json(done) if as_json else terminal.say(done["message"])
+    _say_moved(done, as_json)
 
 
 def services(
@@ -85,6 +85,14 @@ def say_failures(services: list[dict[str, Any]]) -> None:
     for item in services:
         for reason in item["failed"]:
             terminal.say(f"{item['name']} revision {item['revision']} cannot be loaded: {reason}")
+
+
+def _say_moved(done: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        terminal.write_json(done)
+        return
+    terminal.say(done["message"])
+    terminal.say_silent(done["silent"])
 
 
 def _row(item: dict[str, Any]) -> list[Any]:

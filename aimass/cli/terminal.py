@@ -30,6 +30,12 @@ def say(text: str = "") -> None:
     console().print(text, markup=False)
 
 
+def say_silent(silent: Iterable[str]) -> None:
+    """Names the replicas that have not said yet that they took a change."""
+    if names := ", ".join(silent):
+        say(f"Not acknowledged by {names}; what still runs takes it by itself within seconds: aimass status")
+
+
 def complain(message: str) -> None:
     """One line on standard error."""
     from rich.console import Console

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from aimass.client.connection import Connection, find_calls, find_connection
 from aimass.client.failures import failure, unreachable
 from aimass.core.errors import Invalid, NotFound
+from aimass.core.ids import check_name
 
 MOVE_S = 200.0  # a deploy waits up to two minutes for replicas to load; its caller must not leave before it ends
 Json = Any  # what the control API answers: objects, lists
@@ -50,7 +51,7 @@ class Control:
         return self._get("/services", usage="true") if usage else self._get("/services")
 
     def service(self, name: str) -> Json:
-        return self._get(f"/services/{quote(name)}")
+        return self._get(f"/services/{check_name(name, 'service')}")
 
     def deploy(self, document: str, name: str = "service.yaml") -> Json:
         """Deploys a service document (YAML); all traffic goes to the new revision once it is loaded.
@@ -60,10 +61,10 @@ class Control:
         return self._call("POST", "/services", json={"document": document, "name": name}, timeout=MOVE_S)
 
     def undeploy(self, name: str) -> Json:
-        return self._call("DELETE", f"/services/{quote(name)}")
+        return self._call("DELETE", f"/services/{check_name(name, 'service')}")
 
     def rollback(self, name: str) -> Json:
-        return self._call("POST", f"/services/{quote(name)}/rollback", timeout=MOVE_S)
+        return self._call("POST", f"/services/{check_name(name, 'service')}/rollback", timeout=MOVE_S)
 
     def explain(
         self, name: str, load_rps: float | None = None, rows: int | None = None, measured: bool = False
@@ -71,7 +72,7 @@ class Control:
         """Every plan of the current revision; ``load_rps``: for so many calls a second, each with so many ``rows``."""
         asked = {"load_rps": load_rps, "rows": rows, "measured": "true" if measured else None}
         query = {key: str(value) for key, value in asked.items() if value is not None}
-        return self._get(f"/services/{quote(name)}/explain", **query)
+        return self._get(f"/services/{check_name(name, 'service')}/explain", **query)
 
     def explain_document(
         self, document: str, name: str = "service.yaml", load_rps: float | None = None, rows: int | None = None
@@ -81,7 +82,7 @@ class Control:
 
     def graph(self, name: str) -> Json:
         """The current revision's boxes and lines, and how each node runs."""
-        return self._get(f"/services/{quote(name)}/graph")
+        return self._get(f"/services/{check_name(name, 'service')}/graph")
 
     def graph_document(self, document: str, name: str = "service.yaml") -> Json:
         return self._call("POST", "/graph", json={"document": document, "name": name})
@@ -92,24 +93,24 @@ class Control:
         return self._get("/models")
 
     def model(self, name: str) -> Json:
-        return self._get(f"/models/{quote(name)}")
+        return self._get(f"/models/{check_name(name, 'model')}")
 
     def add_model(self, name: str, path: Path, check: Path | None = None) -> Json:
         """Registers a file (.onnx, .skops) as the model's next version; ``check``: rows to compare a conversion on."""
         files = {"file": (path.name, _read(path))}
         if check is not None:
             files["check"] = (check.name, _read(check))
-        return self._call("POST", f"/models/{quote(name)}/versions", files=files, timeout=600.0)
+        return self._call("POST", f"/models/{check_name(name, 'model')}/versions", files=files, timeout=600.0)
 
     def move_alias(self, name: str, alias: str, version: int, why: str = "") -> Json:
         body = {"version": version, "why": why}
-        return self._call("PUT", f"/models/{quote(name)}/aliases/{quote(alias)}", json=body)
+        return self._call("PUT", f"/models/{check_name(name, 'model')}/aliases/{check_name(alias, 'alias')}", json=body)
 
     def drop_alias(self, name: str, alias: str) -> Json:
-        return self._call("DELETE", f"/models/{quote(name)}/aliases/{quote(alias)}")
+        return self._call("DELETE", f"/models/{check_name(name, 'model')}/aliases/{check_name(alias, 'alias')}")
 
     def remove_version(self, name: str, version: int) -> Json:
-        return self._call("DELETE", f"/models/{quote(name)}/versions/{version}")
+        return self._call("DELETE", f"/models/{check_name(name, 'model')}/versions/{version}")
 
     def sweep(self, dry_run: bool = False) -> Json:
         """Deletes artifacts that nobody refers to; with ``dry_run`` only counts them."""
@@ -129,18 +130,18 @@ class Control:
         return self._get("/runs")
 
     def run(self, run_id: str) -> Json:
-        return self._get(f"/runs/{quote(run_id)}")
+        return self._get(f"/runs/{_id(run_id, 'run')}")
 
     def run_logs(self, run_id: str, follow: bool = False) -> Iterator[str]:
         """The run's output, line by line; with ``follow`` until it ends."""
-        return self._stream(f"/runs/{quote(run_id)}/logs", follow="true" if follow else "false")
+        return self._stream(f"/runs/{_id(run_id, 'run')}/logs", follow="true" if follow else "false")
 
     def run_report(self, run_id: str) -> str:
         """The report as an HTML page."""
-        return self._send("GET", f"/runs/{quote(run_id)}/report").text
+        return self._send("GET", f"/runs/{_id(run_id, 'run')}/report").text
 
     def cancel_run(self, run_id: str) -> Json:
-        return self._call("POST", f"/runs/{quote(run_id)}/cancel")
+        return self._call("POST", f"/runs/{_id(run_id, 'run')}/cancel")
 
     # keys
 
@@ -155,7 +156,7 @@ class Control:
         return self._call("POST", "/keys", json=body)
 
     def revoke_key(self, key_id: str) -> Json:
-        return self._call("DELETE", f"/keys/{quote(key_id)}")
+        return self._call("DELETE", f"/keys/{_id(key_id, 'key')}")
 
     # logs
 
@@ -235,6 +236,14 @@ def find_door(url: str | None, key: str | None) -> Connection:
         return found
     with Control(found.control_url, found.key) as control:
         return control.calls()
+
+
+def _id(text: str, what: str) -> str:
+    """The id as a piece of a path; ``NotFound`` for what none can be, since it would be another path."""
+    try:
+        return check_name(text, what)
+    except Invalid:
+        raise NotFound(f"no {what} has the id {text!r}; `aimass {what}s list` shows them") from None
 
 
 def _read(path: Path) -> bytes:

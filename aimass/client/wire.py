@@ -11,6 +11,7 @@ from aimass.client.failures import failure
 from aimass.client.prediction import Prediction
 from aimass.core.batch import Array, Batch
 from aimass.core.errors import Bug, Invalid
+from aimass.core.ids import check_name
 from aimass.core.signature import NUMPY, Datatype, TensorSpec, datatype_of
 
 LENGTH = "inference-header-content-length"
@@ -36,8 +37,11 @@ class Wish:
 
 
 def model_path(service: str, revision: int | None = None) -> str:
-    """The service's place in the protocol: a service is a model, a revision is a version."""
-    return f"/v2/models/{service}" + (f"/versions/{revision}" if revision is not None else "")
+    """The service's place in the protocol: a service is a model, a revision is a version.
+
+    ``Invalid`` for what is no name: it would be another path.
+    """
+    return f"/v2/models/{check_name(service, 'service')}" + (f"/versions/{revision}" if revision is not None else "")
 
 
 def read_inputs(metadata: Mapping[str, Any]) -> tuple[TensorSpec, ...]:

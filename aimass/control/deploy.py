@@ -149,12 +149,17 @@ def _take_back(context: Context, drafted: planning.Draft, why: str) -> Deployed 
         live = _as_text(now.weights)
         _add_move(session, context, service, {**live, str(number): 0.0}, f"readies revision {number}: {why}")
         state = state_number.bump(session)
-    failed, pushed = _wait(context, service, number, state)
-    if failed or pushed.is_away or (pushed.silent and not pushed.reports):
-        with context.database.session() as session:
-            reason = failed or "no replica said that it is loaded"
-            _add_move(session, context, service, live, f"leaves revision {number} again: {reason}")
-            state_number.bump(session)
+    reason = "nobody waited for it any more"
+    try:
+        failed, pushed = _wait(context, service, number, state)
+        is_unsaid = pushed.is_away or (pushed.silent and not pushed.reports)
+        reason = failed or ("no replica said that it is loaded" if is_unsaid else "")
+    finally:
+        if reason:
+            with context.database.session() as session:
+                _add_move(session, context, service, live, f"leaves revision {number} again: {reason}")
+                state_number.bump(session)
+    if reason:
         return None
     done = _move(context, service, number, why)
     return replace(done, message=f"{service} takes revision {number} back, which is this document; {done.message}")

@@ -1,6 +1,5 @@
 """Keys as verbs, and the admin key that the first start leaves in the home."""
 
-import os
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +9,7 @@ from aimass.accounts.keys import ADMIN, Key, KeyRequest
 from aimass.control.context import Context
 from aimass.core.clock import Clock, SystemClock
 from aimass.core.errors import Conflict, Unauthenticated, Unavailable
-from aimass.core.home import Home
+from aimass.core.home import Home, write_whole
 from aimass.core.settings import Settings
 from aimass.database import state_number
 from aimass.database.engine import Database, open_database
@@ -20,12 +19,12 @@ FIRST = "first admin key"
 
 
 def create(context: Context, wanted: KeyRequest) -> dict[str, Any]:
-    """The new key with its ``secret``, which is shown this once."""
+    """The new key with its ``secret``, which is shown this once; replicas know it, but for those named ``silent``."""
     with context.database.session() as session:
         key, secret = keys.create(session, context.account, wanted, context.clock)
         number = state_number.bump(session)
     pushed = context.pusher.push(number)
-    return {**asdict(key), "secret": secret, "replicas": len(pushed.reports)}
+    return {**asdict(key), "secret": secret, "replicas": len(pushed.reports), "silent": list(pushed.silent)}
 
 
 def revoke(context: Context, key_id: str) -> dict[str, Any]:
@@ -80,14 +79,8 @@ def _ensure_key(database: Database, home: Home, clock: Clock) -> bool:
 
 
 def _write_private(home: Home, secret: str) -> None:
-    """Readable for its owner only from the first byte on, and there whole or not at all."""
-    partial = home.key_file.with_suffix(f".{os.getpid()}.tmp")
     try:
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secret + "\n")
-        partial.replace(home.key_file)
+        write_whole(home.key_file, f"{secret}\n".encode())
     except OSError as error:
         raise Unavailable(
             f"cannot write {home.key_file}: {error.strerror}; free the disk or mend its rights"

@@ -1,13 +1,14 @@
 """How a stored change reaches the replicas: through the reconciler, and past it while it does not answer."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from aimass.control.reconciling.files import write_whole
 from aimass.control.state import build_state
+from aimass.core.home import write_whole
 from aimass.core.settings import Settings
 from aimass.database.engine import Database
 from aimass.gateway.metrics import Snapshot
@@ -108,7 +109,8 @@ class ReconcilerPusher:
             # A new key's share supposes that every replica runs, so that no rate is overshot meanwhile.
             state = build_state(session, self._settings.gateway_max_replicas)
         data = state.dumps()
-        write_whole(self._settings.home.state_file, data)  # for replicas that start now
+        with contextlib.suppress(OSError):  # a full disk keeps no replica from the state
+            write_whole(self._settings.home.state_file, data)  # for replicas that start now
         answers = self._broadcast("apply", data, timeout_s=PUSH_S)
         late: Pushed | None = self._end(asked, 0.0)
         if late is not None:

@@ -1,6 +1,8 @@
-"""Where everything of one platform lies on disk. Standard library only: the command line starts with it."""
+"""Where everything of one platform lies on disk, and how a file of it is written. Standard library only, as the command
+line starts with it."""
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,21 @@ class Home:
     @property
     def ray_token_file(self) -> Path:
         return self.path / "ray-token"
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file in one step: whatever happens to the writer, readers find the old or the new one, whole, and it is
+    readable for its owner only from the first byte on. ``OSError`` as the disk says it, and nothing is left beside."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def find_home(start: Path | None = None) -> Home:

@@ -1,11 +1,10 @@
 """``platform.json``: who runs the platform of a home and where it listens. Standard library only."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from aimass.core.home import Home
+from aimass.core.home import Home, write_whole
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,7 @@ class PlatformFile:
 
     def write(self, home: Home) -> None:
         """Atomically, so that a reader sees the old or the new file."""
-        temporary = home.platform_file.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(home.platform_file)
+        write_whole(home.platform_file, f"{json.dumps(asdict(self), indent=2)}\n".encode())
 
 
 def read_platform_file(path: Path) -> PlatformFile | None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from aimass.core.errors import Invalid, Unavailable
@@ -29,7 +30,8 @@ class Database:
     def session(self) -> Iterator[Session]:
         """One writing transaction: committed at the end, rolled back on any error. Writers take turns.
 
-        ``Unavailable`` when the database is locked for too long, read-only, full or broken.
+        ``Unavailable`` when the database is locked or all its connections are taken for too long, and when it is
+        read-only, full or broken.
         """
         with self._said_plainly(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             session.connection()  # begins now: what the block does outside the database happens under the lock too
@@ -57,6 +59,9 @@ class Database:
                 f"database {where}: {error.orig}; `aimass doctor` looks at disk, permissions and locks",
                 retry_after_s=1.0,
             ) from error
+        except PoolTimeout as error:
+            where = self.engine.url.database
+            raise Unavailable(f"database {where}: every connection is taken; try again", retry_after_s=1.0) from error
 
 
 def open_database(url: str) -> Database:

@@ -7,6 +7,7 @@ from aimass.core.errors import Denied, Limited, Unauthenticated
 from aimass.gateway.state import KeyState
 
 ALL_SCOPES = "admin"
+SCHEME = b"bearer "  # in any case (RFC 9110, 11.1)
 BURST_S = 1.0  # a key may use one second's worth at once
 
 
@@ -95,7 +96,7 @@ class Keys:
 
     def _look_up(self, authorization: bytes) -> Key:
         key = self._by_digest.get(sha256(authorization[7:]).digest())
-        if key is None or authorization[:7] not in (b"Bearer ", b"bearer "):
+        if key is None or authorization[:7].lower() != SCHEME:
             raise self._refusal(authorization)
         self._seen[authorization] = key
         return key
@@ -104,7 +105,7 @@ class Keys:
     def _refusal(authorization: bytes) -> Unauthenticated:
         if not authorization:
             return Unauthenticated("no key; send the header Authorization: Bearer KEY")
-        if authorization[:7].lower() != b"bearer " or not authorization[7:].startswith(b"aim_"):
+        if authorization[:7].lower() != SCHEME or not authorization[7:].startswith(b"aim_"):
             return Unauthenticated("the Authorization header is malformed; it must read Bearer aim_…")
         return Unauthenticated("this key is not known, or was revoked; make a new one: aimass keys create")
 

@@ -138,6 +138,8 @@ class Gateway:
     def check_health(self) -> None:
         if self._door is not None and self._door.has_stopped:
             raise RuntimeError("the door is shut")
+        if any(task.done() for task in self._tasks):
+            raise RuntimeError("the replica hears of no new state any more, or does not measure its load")
 
     def _apply(self, state: GatewayState) -> None:
         if state.number <= self._state.number:
@@ -185,19 +187,25 @@ class Gateway:
     async def _sync_forever(self) -> None:
         while True:
             await asyncio.sleep(SYNC_S)
-            now = self._clock.monotonic()
-            self._load.sample_seconds(self._metrics.seconds)
-            self._load.sample_requests(self._metrics.requests, max(1e-3, now - self._synced_at))
-            report = self._report()
-            self._used = {key.id: key.used for key in self.gateway.keys.all()}
-            self._synced_at = now
             try:
-                answer = await self._ask(report)
-            except Exception as error:  # noqa: BLE001 - go on with what is here, and ask again
-                _log.debug("the reconciler did not answer: %s", error)
-            else:
-                self._take(answer)
-            await self._tidy()
+                await self._sync()
+            except Exception:  # noqa: BLE001 - nobody else would hear of it, and all that follows would be missing
+                _log.exception("a report to the reconciler went wrong; the next one follows")
+
+    async def _sync(self) -> None:
+        now = self._clock.monotonic()
+        self._load.sample_seconds(self._metrics.seconds)
+        self._load.sample_requests(self._metrics.requests, max(1e-3, now - self._synced_at))
+        report = self._report()
+        self._used = {key.id: key.used for key in self.gateway.keys.all()}
+        self._synced_at = now
+        try:
+            answer = await self._ask(report)
+        except Exception as error:  # noqa: BLE001 - go on with what is here, and ask again
+            _log.debug("the reconciler did not answer: %s", error)
+        else:
+            self._take(answer)
+        await self._tidy()
 
     async def _ask(self, report: ReplicaReport) -> SyncAnswer:
         reconciler = ray.get_actor(RECONCILER, NAMESPACE)

@@ -15,14 +15,15 @@ from typing import Any
 
 from rich.console import Console
 
+from aimass.accounts.accounts import ensure_default
 from aimass.core.clock import Clock, SystemClock
 from aimass.core.documents import Document
 from aimass.core.errors import AimassError, Conflict, NotFound, Unavailable
-from aimass.core.ids import DEFAULT_ACCOUNT, new_id
+from aimass.core.ids import new_id
 from aimass.core.settings import Settings
 from aimass.database.engine import Database, open_database
 from aimass.database.migrate import migrate
-from aimass.database.tables import AccountRow, RunRow
+from aimass.database.tables import RunRow
 from aimass.pipeline.progress import ProgressLog
 from aimass.pipeline.recipe import load_recipe
 from aimass.pipeline.run import REPORT_HTML, RunResult, run_recipe
@@ -114,13 +115,10 @@ class _Job:
         name = document.data.get("recipe")
         with self.database.session() as session:
             now = self.clock.now()
-            if session.get(AccountRow, DEFAULT_ACCOUNT) is None:
-                session.add(AccountRow(id=DEFAULT_ACCOUNT, name=DEFAULT_ACCOUNT, created_at=now))
-                session.flush()
             session.add(
                 RunRow(
                     id=run_id,
-                    account=DEFAULT_ACCOUNT,
+                    account=ensure_default(session, self.clock),
                     recipe=str(name or "unnamed"),
                     recipe_text=document.text,
                     recipe_digest=hashlib.sha256(document.text.encode()).hexdigest(),

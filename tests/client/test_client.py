@@ -121,3 +121,20 @@ def test_control_speaks_json_and_lines(url: str) -> None:
         assert [event["status"] for event in control.logs("double", lines=2)] == [200, 404]
         with pytest.raises(NotFound, match="is no control API"):
             control.model("x")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "double/ready", "a?b", "a%2Fb", "Double"])
+def test_what_is_no_name_never_becomes_a_path(name: str) -> None:
+    def ask_nobody(*_: Any, **__: Any) -> None:
+        raise AssertionError("a request was sent")
+
+    with Client("http://127.0.0.1:9", "good") as client, Control("http://127.0.0.1:9", "good") as control:
+        client._send = control._send = ask_nobody  # type: ignore[method-assign, assignment]
+        for ask in (client.metadata, client.ready, control.service, control.undeploy, control.rollback, control.model):
+            with pytest.raises(Invalid, match="lower-case letters"):
+                ask(name)
+        with pytest.raises(Invalid, match="alias name"):
+            control.drop_alias("double", name)
+        for find in (control.run, control.cancel_run, control.revoke_key, control.run_report):
+            with pytest.raises(NotFound, match="has the id"):
+                find(name)

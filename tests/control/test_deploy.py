@@ -110,6 +110,24 @@ def test_an_earlier_revision_that_cannot_be_loaded_is_not_taken_back(
     assert desk.answer("twice") == (3, 4.0)
 
 
+def test_a_taking_back_that_is_cut_off_is_undone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = service("double@1"), service(desk.register("double", 3.0))
+    for document in (one, two):
+        verbs.deploy(desk.context, document)
+    before = services.show(desk.context, "twice")
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(desk.pusher, "await_loaded", cut_off)
+        verbs.deploy(desk.context, one)
+    after = services.show(desk.context, "twice")
+    assert after["weights"] == before["weights"] == {"2": 100.0}
+    assert after["moves"][-1]["why"] == "leaves revision 1 again: nobody waited for it any more"
+    assert verbs.deploy(desk.context, one).revision == 1
+
+
 def test_a_moved_alias_makes_another_revision_and_rollback_returns(desk: Desk) -> None:
     verbs.deploy(desk.context, service("double@champion"))
     desk.register("double", 4.0)

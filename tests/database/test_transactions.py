@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from aimass.core.errors import AimassError, Invalid, Unavailable
@@ -100,6 +100,18 @@ def test_a_database_locked_for_long_is_unavailable(database: Database, monkeypat
     with impatient.session() as session:
         state_number.bump(session)
     impatient.close()
+
+
+def test_a_pool_without_a_free_connection_is_unavailable(database: Database) -> None:
+    narrow = Database(create_engine(database.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.05))
+    with narrow.reading() as session:
+        session.connection()
+        with pytest.raises(Unavailable, match="every connection is taken") as caught, narrow.session():
+            pass
+    assert caught.value.retry_after_s > 0
+    with narrow.session():
+        pass
+    narrow.close()
 
 
 def test_what_is_no_database_is_said_plainly(tmp_path: Path) -> None:

@@ -44,6 +44,17 @@ async def test_an_expired_key_is_refused_from_its_second_on(still: Gateway, plan
         assert "expired" in answer.json()["error"]
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+async def test_the_scheme_is_taken_in_any_case(gateway: Gateway, plan: LoadedPlan, scheme: str) -> None:
+    gateway.serve(plan, key("other", "aim_other"))
+    headers = {"authorization": f"{scheme} aim_other"}
+    async with connect(gateway.app) as client:
+        for _ in range(2):  # looked up, then known
+            assert (await client.post(INFER, json=body(), headers=headers)).status_code == 200
+        gateway.serve(plan, key())
+        assert (await client.post(INFER, json=body(), headers=headers)).status_code == 401
+
+
 async def test_a_revoked_key_stops_with_the_state_that_leaves_it_out(gateway: Gateway, plan: LoadedPlan) -> None:
     async with connect(gateway.app) as client:
         assert (await client.post(INFER, json=body())).status_code == 200

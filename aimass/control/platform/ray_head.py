@@ -17,7 +17,7 @@ from typing import Any
 from aimass.control.platform.checks import MIN_SHARED_MEMORY
 from aimass.control.platform.processes import MARK
 from aimass.control.platform.ray_dir import temporary_of
-from aimass.core.home import Home
+from aimass.core.home import Home, write_whole
 from aimass.core.platform_file import PlatformFile
 
 NAMESPACE = "aimass"
@@ -35,9 +35,7 @@ class RayHead:
 def prepare_environment(home: Home, folder: Path) -> None:
     """What Ray and everything it starts inherit; must run before Ray is imported."""
     if not home.ray_token_file.exists():
-        descriptor = os.open(home.ray_token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
+        write_whole(home.ray_token_file, secrets.token_hex(32).encode())
     for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
         os.environ.pop(name, None)
     os.environ |= {

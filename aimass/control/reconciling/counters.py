@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from aimass.control.reconciling.files import write_whole
+from aimass.core.home import write_whole
 from aimass.gateway.metrics import Snapshot
 
 FORMAT = 3
@@ -15,7 +15,11 @@ FORMAT = 3
 def save(path: Path, snapshots: Mapping[str, Snapshot]) -> bool:
     """Write the snapshot of each replica; whether the disk took them."""
     data = {replica: _to_json(snapshot) for replica, snapshot in snapshots.items()}
-    return write_whole(path, json.dumps({"format": FORMAT, "replicas": data}, separators=(",", ":")).encode())
+    try:
+        write_whole(path, json.dumps({"format": FORMAT, "replicas": data}, separators=(",", ":")).encode())
+    except OSError:
+        return False
+    return True
 
 
 def restore(path: Path) -> dict[str, Snapshot]:

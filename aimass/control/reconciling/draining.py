@@ -65,4 +65,6 @@ def _drain_forever(draining: Draining) -> None:
             full = draining.step()
         except (AimassError, OSError) as error:
             _log.warning("journals were not drained, and will be: %s", error)
+        except Exception:  # noqa: BLE001 - nobody else would hear of it, and all that follows would be missing
+            _log.exception("a pass over the journals went wrong; the next one follows")
         rest.wait(BUSY_REST_S if full else REST_S)

@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from aimass.control.pushing import Overview, Pushed
 from aimass.control.reconciling import counters
-from aimass.control.reconciling.files import write_whole
 from aimass.control.state import build_state
 from aimass.core.clock import Clock
-from aimass.core.home import Home
+from aimass.core.home import Home, write_whole
 from aimass.database import state_number
 from aimass.database.engine import Database
 from aimass.gateway.fleet import Fleet
@@ -71,7 +71,8 @@ class Memory:
                 live = len(self._fleet.live(self._clock.monotonic()))
                 state = build_state(session, max(live, self._replicas))
             self._state, self._data = state, state.dumps()
-            write_whole(self._state_file, self._data)
+            with suppress(OSError):
+                write_whole(self._state_file, self._data)
             return True
 
     def sync(self, report: ReplicaReport) -> SyncAnswer:

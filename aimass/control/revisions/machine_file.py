@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aimass.control.platform import machine as facts
-from aimass.core.home import Home
+from aimass.core.home import Home, write_whole
 from aimass.core.settings import Settings
 from aimass.serving.planner.machine import DEFAULTS, Costs, Machine
 
@@ -33,9 +33,7 @@ def store_costs(home: Home, measured: dict[str, float], at: str) -> Path:
     """Write what was measured at that time of day; the rest stays as by default."""
     path = home.path / NAME
     text = json.dumps({"format": FORMAT, "measured_at": at, "costs": measured}, indent=2)
-    draft = path.with_suffix(".new")
-    draft.write_text(text + "\n")
-    draft.replace(path)
+    write_whole(path, f"{text}\n".encode())
     return path
 
 
