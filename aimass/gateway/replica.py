@@ -66,7 +66,12 @@ class Gateway:
         self.gateway.whole_metrics = self._whole_metrics
         self._load = Load()
         self._balancer = Balancer(Random())
-        self._senders = Senders(find_link, lambda *node: self._metrics.together(*node).observe, clock)
+        self._senders = Senders(
+            find_link,
+            lambda *node: self._metrics.together(*node).observe,
+            lambda *revision: self._metrics.series(*revision).calls_per_row,
+            clock,
+        )
         self._loading = Loading(partial(load, checkout=_checkout(settings)), self._loaded, self._senders.connect)
         self._state = GatewayState(0)
         self._used: dict[str, int] = {}
