@@ -63,6 +63,10 @@ class Series:
         self.rows[bisect_left(ROWS, rows)] += 1
         self.rows_sum += rows
 
+    def calls_per_row(self) -> float:
+        """On average so far."""
+        return self.answered / self.rows_sum if self.rows_sum else 1.0
+
     def adopt(self, nodes: NodeCounts) -> None:
         """The revision's nodes are counted there from now on; what was counted of them before stays."""
         if self.nodes is not None and self.nodes is not nodes:

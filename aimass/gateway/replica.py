@@ -69,7 +69,12 @@ class Gateway:
         self.gateway.whole_metrics = self._whole_metrics
         self._load = Load()
         self._balancer = Balancer(Random())
-        self._senders = Senders(find_link, lambda *node: self._metrics.together(*node).observe, clock)
+        self._senders = Senders(
+            find_link,
+            lambda *node: self._metrics.together(*node).observe,
+            lambda *revision: self._metrics.series(*revision).calls_per_row,
+            clock,
+        )
         load_plan = partial(load, checkout=_checkout(settings))
         self._loading = Loading(load_plan, self._loaded, self._senders.connect, clock)
         self._state = GatewayState(0)

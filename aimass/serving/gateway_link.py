@@ -10,7 +10,7 @@ from aimass.serving.arrays import APP, DEPLOYMENT, ArraysCall
 class Pending(Protocol):
     """A call that is out, as Serve's ``DeploymentResponse``."""
 
-    def result(self, timeout_s: float | None) -> Any: ...
+    def result(self, *, timeout_s: float | None) -> Any: ...
 
     def cancel(self) -> None: ...
 
@@ -57,14 +57,20 @@ class ServeLink:
 
 def as_ours(error: Exception, service: str) -> AimassError:
     """What went wrong on the way, as one of our errors."""
-    from ray.exceptions import RayTaskError
+    import grpc
+    from ray.exceptions import RayError, RayTaskError
+    from ray.serve.exceptions import RayServeException
 
     if isinstance(error, AimassError):
         return error
     if isinstance(error, TimeoutError):
-        return Timeout(f"the deadline of this call to {service!r} passed; allow it more time")
-    if isinstance(error, RayTaskError):
-        return Bug(f"the gateway failed on a call to {service!r}: {error.cause}")
-    return Unavailable(
-        f"the gateway's replica was lost during a call to {service!r}; try again ({type(error).__name__})", "", 1.0
-    )
+        ours: AimassError = Timeout(f"the deadline of this call to {service!r} passed; allow it more time")
+    elif isinstance(error, RayTaskError):
+        ours = Bug(f"the gateway failed on a call to {service!r}: {error.cause}")
+    elif isinstance(error, RayError | RayServeException | grpc.RpcError | ConnectionError):
+        lost = f"the gateway's replica was lost during a call to {service!r}; try again ({type(error).__name__})"
+        ours = Unavailable(lost, retry_after_s=1)
+    else:
+        ours = Bug(f"a call to {service!r} failed on its way: {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours

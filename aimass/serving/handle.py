@@ -10,23 +10,22 @@ import asyncio
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from aimass.client.connection import read_key
 from aimass.client.wire import fit
-from aimass.core.batch import Array, Batch, concat, row_count, take
-from aimass.core.errors import AimassError, Conflict, Invalid, NotFound, TooLarge, Unavailable
+from aimass.core.batch import Array, Batch, concat
+from aimass.core.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
 from aimass.core.home import Home, find_home
 from aimass.core.platform_file import read_platform_file
 from aimass.core.signature import Datatype
-from aimass.serving.arrays import ArraysAnswer, ArraysCall, ServiceFacts, pieces
-from aimass.serving.gateway_link import Link, Pending, ServeLink, as_ours
+from aimass.serving.arrays import ArraysAnswer, ServiceFacts
+from aimass.serving.batch_calls import Ask, Course, answers, value
+from aimass.serving.gateway_link import Link, ServeLink, as_ours
 
-UNDER_WAY = 8  # calls of one large batch at a time
 GRACE_S = 1.0  # after a deadline, for the gateway's own word on it
 
 Inputs = Mapping[str, Any] | Array | Sequence[Any]
@@ -43,9 +42,6 @@ class Answer(dict[str, Array]):
 
     def __reduce__(self) -> Any:
         return _restored, (dict(self), self.__dict__)
-
-
-Course = Generator[Pending, Any, Answer]
 
 
 class Handle:
@@ -66,101 +62,79 @@ class Handle:
         return f"handle({self.service!r}, revision={self.revision})"
 
     def predict(
-        self, inputs: Inputs, *, outputs: Sequence[str] | None = None, deadline_ms: float | None = None
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        deadline_ms: float | None = None,
+        patience_s: float = 0.0,
     ) -> Answer:
         """The outputs for these rows; a lone array stands for the only input. Not inside an event loop.
 
         More rows than the service takes in a call are cut and put together again. Errors are those of
-        ``aimass.core.errors``; nothing is tried again by itself.
+        ``aimass.core.errors``. Nothing is tried again by itself, unless there is patience: then calls that find the
+        service or the key without room are made again for so long. A batch job wants some.
         """
         if _inside_a_loop():
             raise Conflict(
                 "this is an event loop, which predict() would block; write: await handle.predict_async(rows)"
             )
-        until = _deadline(deadline_ms)
-        course = self._course(inputs, tuple(outputs or ()), until)
+        ask = self._ask(outputs, deadline_ms, patience_s)
+        course = self._course(inputs, ask)
         try:
             pending = next(course)
             while True:
                 try:
-                    outcome = pending.result(None if until is None else max(0.0, _left(until)) + GRACE_S)
+                    outcome = pending.result(timeout_s=_wait_s(ask))
                 except Exception as error:  # noqa: BLE001 - whatever it is, the course decides
                     pending = course.throw(as_ours(error, self.service))
                 else:
                     pending = course.send(outcome)
         except StopIteration as stop:
-            answer: Answer = stop.value
-            return answer
+            return Answer(stop.value)
         finally:
             course.close()
 
     async def predict_async(
-        self, inputs: Inputs, *, outputs: Sequence[str] | None = None, deadline_ms: float | None = None
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        deadline_ms: float | None = None,
+        patience_s: float = 0.0,
     ) -> Answer:
         """The same, awaited."""
-        until = _deadline(deadline_ms)
-        course = self._course(inputs, tuple(outputs or ()), until)
+        ask = self._ask(outputs, deadline_ms, patience_s)
+        course = self._course(inputs, ask)
         try:
             pending = next(course)
             while True:
                 try:
-                    async with asyncio.timeout(None if until is None else max(0.0, _left(until)) + GRACE_S):
+                    async with asyncio.timeout(_wait_s(ask)):
                         outcome = await pending
                 except Exception as error:  # noqa: BLE001 - whatever it is, the course decides
                     pending = course.throw(as_ours(error, self.service))
                 else:
                     pending = course.send(outcome)
         except StopIteration as stop:
-            answer: Answer = stop.value
-            return answer
+            return Answer(stop.value)
         finally:
             course.close()
 
-    def _course(self, inputs: Inputs, outputs: tuple[str, ...], until: float | None) -> Course:
-        """Yields each call when its outcome is needed, and gets the outcome."""
+    def _ask(self, outputs: Sequence[str] | None, deadline_ms: float | None, patience_s: float) -> Ask:
+        now = time.monotonic()
+        until = None if deadline_ms is None else now + deadline_ms / 1e3
+        return Ask(self.service, self._key, self.revision, tuple(outputs or ()), until, now + patience_s)
+
+    def _course(self, inputs: Inputs, ask: Ask) -> Course:
         link = self._link = self._link or self._make_link()
         if self._facts is None:
-            self._facts = _value((yield link.describe(self.service, self.revision, self._key)))
-        facts = self._facts
+            self._facts = value((yield link.describe(self.service, self.revision, self._key)))
         try:
-            batch = _as_arrays(inputs, facts)
-            waiting = deque(pieces(batch, facts))
-            out: deque[tuple[Batch, Pending]] = deque()
-            parts: list[ArraysAnswer] = []
-            try:
-                while waiting or out:
-                    while waiting and len(out) < UNDER_WAY:
-                        piece = waiting.popleft()
-                        out.append((piece, link.predict(self._call(piece, outputs, until))))
-                    piece, pending = out[0]
-                    outcome = yield pending
-                    out.popleft()
-                    parts += yield from self._settle(link, piece, outcome, (outputs, until))
-            finally:
-                for _, pending in out:
-                    pending.cancel()
+            return (yield from answers(link, _as_arrays(inputs, self._facts), self._facts, ask))
         except (Invalid, TooLarge, NotFound):
             self._facts = None  # another revision may take other inputs by now
             raise
-        return Answer(parts)
-
-    def _settle(
-        self, link: Link, piece: Batch, outcome: Any, asked: tuple[tuple[str, ...], float | None]
-    ) -> Generator[Pending, Any, list[ArraysAnswer]]:
-        """The parts of one piece: two halves, where its answer was too large to travel."""
-        if not (isinstance(outcome, TooLarge) and outcome.field == "answer" and row_count(piece) > 1):
-            return [_value(outcome)]
-        rows = row_count(piece)
-        parts = []
-        for start, stop in ((0, rows // 2), (rows // 2, rows)):
-            half = take(piece, start, stop)
-            outcome = yield link.predict(self._call(half, *asked))
-            parts += yield from self._settle(link, half, outcome, asked)
-        return parts
-
-    def _call(self, batch: Batch, outputs: tuple[str, ...], until: float | None) -> ArraysCall:
-        left_s = None if until is None else _left(until)
-        return ArraysCall(self.service, self._key, batch, self.revision, outputs, left_s)
 
 
 def handle(service: str, key: str | None = None, revision: int | None = None) -> Handle:
@@ -198,13 +172,6 @@ def join(home: Home | None = None) -> None:
         ray.init(address=file.ray_address, namespace="aimass", log_to_driver=False, logging_level="ERROR")
 
 
-def _value(outcome: Any) -> Any:
-    """What came, unless it is an error."""
-    if isinstance(outcome, AimassError):
-        raise outcome
-    return outcome
-
-
 def _as_arrays(inputs: Inputs, facts: ServiceFacts) -> Batch:
     """The inputs as the service takes them; texts as objects, as the platform holds them."""
     try:
@@ -229,12 +196,9 @@ def _inside_a_loop() -> bool:
     return True
 
 
-def _deadline(deadline_ms: float | None) -> float | None:
-    return None if deadline_ms is None else time.monotonic() + deadline_ms / 1e3
-
-
-def _left(until: float) -> float:
-    return until - time.monotonic()
+def _wait_s(ask: Ask) -> float | None:
+    """At most so long for a word from the gateway, which knows the deadline too."""
+    return None if ask.until is None else max(0.0, ask.until - time.monotonic()) + GRACE_S
 
 
 def _restored(outputs: Batch, rest: dict[str, Any]) -> Answer:

@@ -32,8 +32,8 @@ from aimass.core.home import Home
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.gateway.protocols import arrays
 from aimass.gateway.state import GatewayState
-from aimass.serving import handle as handle_module
 from aimass.serving.arrays import MESSAGE_BYTES, ArraysCall
+from aimass.serving.batch_calls import UNDER_WAY
 from aimass.serving.handle import Handle, handle, join
 from aimass.testing.gateway import ROWS, SECRET, Gateway, StubPlan, key, real_plan, scores, service
 
@@ -44,7 +44,7 @@ class Out:
 
     future: "concurrent.futures.Future[Any]"
 
-    def result(self, timeout_s: float | None) -> Any:
+    def result(self, *, timeout_s: float | None) -> Any:
         return self.future.result(timeout_s)
 
     def cancel(self) -> None:
@@ -291,7 +291,7 @@ async def test_a_caller_that_leaves_takes_its_calls_along(other: Other) -> None:
     other.serve(_plan(call), max_batch=1, max_concurrent=1)
     leaving = asyncio.ensure_future(other.handle().predict_async([ROWS[0]] * 5))
     slot = other.gateway.app.table.services["iris"].targets[1].slot
-    while slot.waiting < 4:  # noqa: ASYNC110 - no event for it
+    while slot.waiting < UNDER_WAY - 1:  # noqa: ASYNC110 - no event for it
         await asyncio.sleep(0.005)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -324,7 +324,7 @@ def test_a_service_that_changed_is_asked_anew(other: Other) -> None:
 
 def test_whatever_goes_wrong_on_the_way_is_ours() -> None:
     class Lost:
-        def result(self, timeout_s: float | None) -> Any:
+        def result(self, *, timeout_s: float | None) -> Any:
             raise ConnectionError("gone")
 
         def cancel(self) -> None: ...
@@ -367,7 +367,7 @@ def test_outside_a_cluster_it_says_what_to_do(tmp_path: Path, monkeypatch: pytes
 
 
 def test_every_error_is_a_value_that_travels(other: Other) -> None:
-    outcome = other.predict(ArraysCall("nope", SECRET, {"x": np.zeros((1, 4), np.float32)})).result(10)
+    outcome = other.predict(ArraysCall("nope", SECRET, {"x": np.zeros((1, 4), np.float32)})).result(timeout_s=10)
     assert isinstance(outcome, AimassError)
     assert str(pickle.loads(pickle.dumps(outcome))) == str(outcome)
 
@@ -385,7 +385,44 @@ def test_the_number_under_way_is_bounded(other: Other) -> None:
     slot = other.gateway.app.table.services["iris"].targets[1].slot
     while slot.waiting + slot.running < 2:
         release.wait(0.005)
-    assert len(other.calls) <= handle_module.UNDER_WAY
+    assert len(other.calls) <= UNDER_WAY
     release.set()
     asking.join()
     assert len(other.calls) == 30
+
+
+def test_patience_outlasts_a_service_that_is_too_busy(other: Other) -> None:
+    ran: list[int] = []
+
+    def call(batch: Batch) -> Batch:
+        ran.append(len(batch["x"]))
+        return {"label": scores(batch["x"]).argmax(1), "scores": scores(batch["x"])}
+
+    rows = np.random.default_rng(3).normal(size=(20, 4)).astype(np.float32)
+    other.serve(_plan(call, inline_rows=99), key(rate_per_s=5), max_batch=1)
+    answer = other.handle().predict(rows, patience_s=60)
+    np.testing.assert_allclose(answer["scores"], scores(rows), rtol=1e-4, atol=1e-5)
+    assert len(other.calls) > sum(ran) == len(other.gateway.events()) == 20
+    assert other.gateway.metrics.snapshot().rejections["iris", "limited"] == len(other.calls) - 20
+
+
+def test_what_takes_too_long_is_asked_for_in_halves(other: Other) -> None:
+    def call(batch: Batch) -> Batch:
+        threading.Event().wait(0.3 if len(batch["x"]) > 3 else 0)
+        return {"label": scores(batch["x"]).argmax(1), "scores": scores(batch["x"])}
+
+    rows = np.random.default_rng(4).normal(size=(10, 4)).astype(np.float32)
+    other.serve(_plan(call), deadline_ms=150, max_batch=10)
+    with pytest.raises(Timeout):
+        other.handle().predict(rows)
+    answer = other.handle().predict(rows, patience_s=60)
+    np.testing.assert_allclose(answer["scores"], scores(rows), rtol=1e-4, atol=1e-5)
+    assert sum(json.loads(line)["rows"] for line in other.gateway.events()) == 10
+
+
+def test_patience_never_outlasts_the_callers_own_deadline(other: Other) -> None:
+    other.serve(_plan(inline_rows=99), key(rate_per_s=1))
+    impatient = other.handle()
+    with pytest.raises((Limited, Timeout)):
+        for _ in range(5):
+            impatient.predict(ROWS, deadline_ms=200, patience_s=60)

@@ -34,7 +34,7 @@ CONTENTS = {
 """The field of typed contents; FP16 has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """One ModelInferRequest, and the seconds that gRPC still allows it (none: for ever)."""
 
@@ -42,7 +42,7 @@ class Asked:
     allowed_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """A ModelInferResponse on its way."""
 
@@ -50,7 +50,7 @@ class Answered:
     trailers: Trailers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refused:
     """An error on its way."""
 

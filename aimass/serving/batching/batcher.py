@@ -86,6 +86,11 @@ class Batcher:
         return len(self._waiting)
 
     @property
+    def waiting_rows(self) -> int:
+        """Their rows."""
+        return self._waiting.rows
+
+    @property
     def out(self) -> int:
         """Calls under way."""
         return len(self._out)

@@ -1,7 +1,7 @@
 """How a gateway replica calls a node: rows that arrive while calls are out leave together in the next one."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from aimass.core.batch import Batch
@@ -19,12 +19,18 @@ PER_REPLICA = 2
 
 HOP_S = 0.0015  # there and back over Serve's gRPC transport, which a call pays whatever its rows
 
+CallsPerRow = Callable[[], float]
+"""Of a revision: how many callers' calls a row stands for. Rows of several come here as one already."""
+
 
 class Sender:
     """One per node and gateway replica; is the node's ``Remote``. Used from one event loop."""
 
-    def __init__(self, name: str, link: Link, costs: Greeting, rules: Rules, clock: Clock) -> None:
-        """``rules``: how many rows travel together, how long they wait, and how many requests may."""
+    def __init__(
+        self, name: str, link: Link, costs: Greeting, rules: Rules, clock: Clock, calls_per_row: CallsPerRow
+    ) -> None:
+        """``rules``: how many rows travel together, how long they wait, and how many calls may."""
+        self._calls_per_row = calls_per_row
         self._name = name
         self._link = link
         self._id = uuid4().hex[:12]
@@ -67,8 +73,8 @@ class Sender:
             rows=trip.rows,
             left_s=None if trip.deadline_s is None else trip.deadline_s - trip.left_s,
             sender=self._id,
-            requests=len(trip.entries),
-            waiting=self._batcher.waiting / self._replicas,
+            requests=trip.rows * self._calls_per_row(),
+            waiting=self._batcher.waiting_rows * self._calls_per_row() / self._replicas,
             waited_s=trip.left_s - trip.entries[0].arrived_s,
         )
         outcome = await self._link.infer(trip.batch, errand)

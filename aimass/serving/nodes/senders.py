@@ -10,7 +10,7 @@ from aimass.serving.batching.batcher import Observe
 from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Layout
 from aimass.serving.nodes.link import Link
-from aimass.serving.nodes.sender import Sender
+from aimass.serving.nodes.sender import CallsPerRow, Sender
 from aimass.serving.nodes.wire import NodesState, app_name
 
 Find = Callable[[str, str], Awaitable[Link]]
@@ -19,13 +19,17 @@ Find = Callable[[str, str], Awaitable[Link]]
 Observer = Callable[[str, int, str], Observe]
 """(service, revision, node) → who is told of the calls that leave for it."""
 
+Meter = Callable[[str, int], CallsPerRow]
+"""(service, revision) → how many callers' calls a row stands for."""
+
 
 class Senders:
     """Used from one event loop."""
 
-    def __init__(self, find: Find, observer: Observer, clock: Clock) -> None:
+    def __init__(self, find: Find, observer: Observer, meter: Meter, clock: Clock) -> None:
         self._find = find
         self._observer = observer
+        self._meter = meter
         self._clock = clock
         self._senders: dict[str, dict[str, Sender]] = {}  # application → node → sender
         self._states: Mapping[str, NodesState] = {}
@@ -67,7 +71,7 @@ class Senders:
     async def _meet_all(self, app: str, service: str, revision: int, layout: Layout, rules: Rules) -> dict[str, Sender]:
         async def meet(name: str) -> Sender:
             link = await self._find(app, name)
-            sender = Sender(name, link, await link.greet(), rules, self._clock)
+            sender = Sender(name, link, await link.greet(), rules, self._clock, self._meter(service, revision))
             sender.observe(self._observer(service, revision, name))
             return sender
 

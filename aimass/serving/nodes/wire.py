@@ -28,8 +28,8 @@ class Errand:
     rows: int
     left_s: float | None  # until the last deadline of those who asked
     sender: str  # who calls, by a name of its own
-    requests: int  # that travel in this call
-    waiting: float  # requests that wait at the sender for this replica
+    requests: float  # that travel in this call, as far as can be told from its rows
+    waiting: float  # the same of those that wait at the sender for this replica
     waited_s: float  # the longest that one of the call had waited
 
 

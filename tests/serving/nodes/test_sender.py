@@ -54,15 +54,15 @@ def rows(*values: float) -> Batch:
 def test_rows_share_a_hop_and_the_node_hears_who_travels_and_who_waits() -> None:
     async def program(loop: VirtualLoop) -> None:
         link = PretendedLink()
-        sender = Sender("n", link, GREETING, Rules(max_rows=3, max_wait_s=1), loop)
+        sender = Sender("n", link, GREETING, Rules(max_rows=3, max_wait_s=1), loop, lambda: 0.5)
         told: list[int] = []
         sender.observe(lambda count, waits: told.append(count))
         calls = [sender.call(rows(float(n)), 1, loop.time() + 1) for n in range(8)]
         answers = await asyncio.gather(*calls)
         assert [answer["y"].tolist() for answer in answers] == [[2.0 * n] for n in range(8)]
         assert told == [errand.rows for errand in link.errands] == [1, 3, 3, 1]
-        assert [errand.requests for errand in link.errands] == [1, 3, 3, 1]
-        assert [errand.waiting for errand in link.errands] == [4, 4, 1, 0]
+        assert [errand.requests for errand in link.errands] == [0.5, 1.5, 1.5, 0.5], "two rows are a call"
+        assert [errand.waiting for errand in link.errands] == [2, 2, 0.5, 0]
         assert [errand.waited_s for errand in link.errands] == pytest.approx([0, 0, HOP_S, 2 * HOP_S], abs=1e-4)
         assert all(0.99 < (errand.left_s or 0) <= 1 for errand in link.errands)
         assert len({errand.sender for errand in link.errands}) == 1
@@ -73,7 +73,7 @@ def test_rows_share_a_hop_and_the_node_hears_who_travels_and_who_waits() -> None
 def test_a_nodes_errors_are_the_callers_whose_rows_they_are() -> None:
     async def program(loop: VirtualLoop) -> None:
         link = PretendedLink()
-        sender = Sender("n", link, GREETING, Rules(), loop)
+        sender = Sender("n", link, GREETING, Rules(), loop, lambda: 0.5)
         calls = [sender.call(rows(value), 1, None) for value in (1.0, 2.0, -3.0, 4.0)]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert isinstance(answers[2], Invalid)
@@ -87,7 +87,7 @@ def test_a_lost_replica_costs_each_of_its_callers_one_error_that_may_be_tried_ag
     async def program(loop: VirtualLoop) -> None:
         link = PretendedLink()
         link.down = True
-        sender = Sender("n", link, GREETING, Rules(), loop)
+        sender = Sender("n", link, GREETING, Rules(), loop, lambda: 0.5)
         answers = await asyncio.gather(*[sender.call(rows(1.0), 1, None) for _ in range(5)], return_exceptions=True)
         assert [type(answer) for answer in answers] == [Unavailable] * 5
         assert len(link.errands) == 2, "no call was made again by itself"
@@ -100,7 +100,7 @@ def test_a_lost_replica_costs_each_of_its_callers_one_error_that_may_be_tried_ag
 def test_a_call_that_everybody_has_left_is_let_go() -> None:
     async def program(loop: VirtualLoop) -> None:
         link = PretendedLink()
-        sender = Sender("n", link, GREETING, Rules(), loop)
+        sender = Sender("n", link, GREETING, Rules(), loop, lambda: 0.5)
         with pytest.raises(Timeout):
             await sender.call(rows(1.0), 1, loop.time() + HOP_S / 4)
         await asyncio.sleep(HOP_S / 10)
@@ -121,13 +121,13 @@ def test_a_call_that_everybody_has_left_is_let_go() -> None:
 def test_as_many_calls_are_out_as_replicas_run() -> None:
     async def program(loop: VirtualLoop) -> None:
         link = PretendedLink()
-        sender = Sender("n", link, GREETING, Rules(max_rows=4, max_wait_s=1), loop)
+        sender = Sender("n", link, GREETING, Rules(max_rows=4, max_wait_s=1), loop, lambda: 0.5)
         sender.resize(3)
         calls = [sender.call(rows(1.0), 1, None) for _ in range(20)]
         assert [errand.rows for errand in link.errands] == []
         await asyncio.sleep(0)
         assert [errand.rows for errand in link.errands] == [1, 1, 1, 4, 4, 4]
-        assert link.errands[0].waiting == pytest.approx(5 / 3)
+        assert link.errands[0].waiting == pytest.approx(2.5 / 3)
         sender.resize(0)
         await asyncio.gather(*calls)
         link.errands.clear()
@@ -144,7 +144,7 @@ def test_what_is_too_large_for_one_call_travels_in_several(monkeypatch: pytest.M
 
     async def program(loop: VirtualLoop) -> None:
         link = PretendedLink()
-        sender = Sender("n", link, GREETING, Rules(), loop)
+        sender = Sender("n", link, GREETING, Rules(), loop, lambda: 0.5)
         calls = [sender.call(rows(float(n)), 1, None) for n in range(6)]
         with pytest.raises(TooLarge, match="4 rows of 32 bytes"):
             await sender.call(rows(1.0, 2.0, 3.0, 4.0), 4, None)
@@ -166,7 +166,7 @@ def test_a_revision_is_connected_when_each_of_its_nodes_has_answered() -> None:
             assert app == "s-r3"
             return links[name]
 
-        senders = Senders(find, lambda *_: lambda count, waits: None, loop)
+        senders = Senders(find, lambda *_: lambda count, waits: None, lambda *_: lambda: 1.0, loop)
         task = asyncio.ensure_future(senders.connect("s", 3, LAYOUT, Rules()))
         await asyncio.sleep(1)
         assert not task.done()
@@ -187,7 +187,7 @@ def test_why_an_application_does_not_start_is_the_reason_of_its_revision() -> No
             await asyncio.sleep(3600)
             raise AssertionError
 
-        senders = Senders(find, lambda *_: lambda count, waits: None, loop)
+        senders = Senders(find, lambda *_: lambda count, waits: None, lambda *_: lambda: 1.0, loop)
         task = asyncio.ensure_future(senders.connect("s", 3, LAYOUT, Rules()))
         await asyncio.sleep(1)
         senders.hear({"s-r3": NodesState({}, "artifact 00 is corrupted")})
