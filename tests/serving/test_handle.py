@@ -5,8 +5,6 @@ import concurrent.futures
 import json
 import pickle
 import threading
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,84 +28,14 @@ from aimass.core.errors import (
 )
 from aimass.core.home import Home
 from aimass.core.signature import Datatype, Signature, TensorSpec
-from aimass.gateway.protocols import arrays
 from aimass.gateway.state import GatewayState
 from aimass.serving.arrays import MESSAGE_BYTES, ArraysCall
 from aimass.serving.batch_calls import UNDER_WAY
 from aimass.serving.handle import Handle, handle, join
-from aimass.testing.gateway import ROWS, SECRET, Gateway, StubPlan, key, real_plan, scores, service
+from aimass.testing.gateway import ROWS, SECRET, key, scores, service
+from tests.serving.other_loop import Other, other, plan
 
-
-@dataclass
-class Out:
-    """A call under way on the other thread's event loop, as Serve's response is one."""
-
-    future: "concurrent.futures.Future[Any]"
-
-    def result(self, *, timeout_s: float | None) -> Any:
-        return self.future.result(timeout_s)
-
-    def cancel(self) -> None:
-        self.future.cancel()
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        return asyncio.wrap_future(self.future).__await__()
-
-
-@dataclass
-class Other:
-    """A gateway on an event loop of its own, and the way to it."""
-
-    gateway: Gateway
-    loop: asyncio.AbstractEventLoop
-    calls: list[ArraysCall] = field(default_factory=list)
-
-    def predict(self, call: ArraysCall) -> Out:
-        self.calls.append(call)
-        return Out(asyncio.run_coroutine_threadsafe(arrays.predict(self.gateway.app, call), self.loop))
-
-    def describe(self, service: str, revision: int | None, key: str) -> Out:
-        async def ask() -> Any:
-            return arrays.describe(self.gateway.app, service, revision, key)
-
-        return Out(asyncio.run_coroutine_threadsafe(ask(), self.loop))
-
-    def serve(self, plan: Any, *keys: Any, **limits: Any) -> None:
-        async def apply() -> None:
-            self.gateway.serve(plan, *keys, **limits)
-
-        asyncio.run_coroutine_threadsafe(apply(), self.loop).result(10)
-
-    def handle(self, service: str = "iris", key: str = SECRET, revision: int | None = None) -> Handle:
-        return Handle(service, key, revision, lambda: self)
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Other]:
-    gateway = Gateway(tmp_path)
-    gateway.serve(real_plan(tmp_path))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield Other(gateway, loop)
-    asyncio.run_coroutine_threadsafe(_end_tasks(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-async def _end_tasks() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _plan(call: Callable[[Batch], Batch] | None = None, **more: Any) -> Any:
-    def by_numpy(batch: Batch) -> Batch:
-        return {"label": scores(batch["x"]).argmax(1), "scores": scores(batch["x"])}
-
-    return StubPlan(call or by_numpy, **more).loaded
+__all__ = ["other"]  # a fixture
 
 
 def test_rows_get_the_models_answer(other: Other) -> None:
@@ -147,7 +75,7 @@ def test_many_threads_share_one_handle(other: Other) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.integers(1, 200), limit=st.integers(1, 70))
 def test_large_batches_are_cut_and_put_together(other: Other, rows: int, limit: int) -> None:
-    other.serve(_plan(inline_rows=1000), max_batch=limit)
+    other.serve(plan(inline_rows=1000), max_batch=limit)
     other.calls.clear()
     before = len(other.gateway.events())
     values = np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32)
@@ -159,7 +87,7 @@ def test_large_batches_are_cut_and_put_together(other: Other, rows: int, limit: 
 
 def test_no_message_is_larger_than_what_travels(other: Other) -> None:
     wide = Signature((TensorSpec("x", Datatype.FP32, (-1, 1024)),), (TensorSpec("y", Datatype.FP32, (-1, 2048)),))
-    other.serve(_plan(lambda batch: {"y": np.tile(batch["x"], 2)}, signature=wide), max_batch=100_000)
+    other.serve(plan(lambda batch: {"y": np.tile(batch["x"], 2)}, signature=wide), max_batch=100_000)
     values = np.random.default_rng(0).normal(size=(1000, 1024)).astype(np.float32)
     answer = other.handle().predict(values)
     np.testing.assert_array_equal(answer["y"], np.tile(values, 2))
@@ -174,19 +102,19 @@ def test_an_answer_that_nobody_could_foresee_is_asked_for_in_halves(other: Other
     def call(batch: Batch) -> Batch:
         return {"y": np.repeat(batch["x"][:, :1], width, axis=1)}
 
-    other.serve(_plan(call, signature=free))
+    other.serve(plan(call, signature=free))
     answer = other.handle().predict([[float(n), 0, 0, 0] for n in range(7)])
     assert answer["y"].shape == (7, width)
     assert answer["y"][:, 0].tolist() == list(range(7))
     assert sum(json.loads(line)["rows"] for line in other.gateway.events()) == 7, "no row is metered twice"
-    other.serve(_plan(lambda batch: {"y": np.zeros((len(batch["x"]), 4 * width), np.float32)}, signature=free))
+    other.serve(plan(lambda batch: {"y": np.zeros((len(batch["x"]), 4 * width), np.float32)}, signature=free))
     with pytest.raises(TooLarge, match="can travel to a handle"):
         other.handle().predict(ROWS)
 
 
 def test_texts_may_be_any_kind_of_text(other: Other) -> None:
     kinds = Signature((TensorSpec("a", Datatype.BYTES, (-1,)),), (TensorSpec("b", Datatype.BYTES, (-1,)),))
-    other.serve(_plan(lambda batch: {"b": batch["a"]}, signature=kinds))
+    other.serve(plan(lambda batch: {"b": batch["a"]}, signature=kinds))
     for words in (["grün", ""], np.array(["grün", ""]), np.array(["grün".encode(), b""], dtype=object)):
         assert other.handle().predict(words)["b"].tolist() == ["grün", ""]
     with pytest.raises(Invalid, match="strings only"):
@@ -232,10 +160,10 @@ def test_keys_and_rates_are_those_of_every_door(other: Other) -> None:
     for wrong in ("", "aim_wrong"):
         with pytest.raises(Unauthenticated):
             other.handle(key=wrong).predict(ROWS)
-    other.serve(_plan(), key("key-1", "aim_reader", scopes=("read",)))
+    other.serve(plan(), key("key-1", "aim_reader", scopes=("read",)))
     with pytest.raises(Denied, match="predict"):
         other.handle(key="aim_reader").predict(ROWS)
-    other.serve(_plan(inline_rows=9), key(rate_per_s=2))
+    other.serve(plan(inline_rows=9), key(rate_per_s=2))
     limited = other.handle()
     with pytest.raises(Limited) as refused:
         for _ in range(9):
@@ -269,7 +197,7 @@ def test_a_deadline_ends_a_call(other: Other) -> None:
         release.wait(20)
         return {}
 
-    other.serve(_plan(call))
+    other.serve(plan(call))
     try:
         with pytest.raises(Timeout, match="deadline"):
             other.handle().predict(ROWS, deadline_ms=50)
@@ -288,7 +216,7 @@ async def test_a_caller_that_leaves_takes_its_calls_along(other: Other) -> None:
         release.wait(20)
         return {"label": scores(batch["x"]).argmax(1), "scores": scores(batch["x"])}
 
-    other.serve(_plan(call), max_batch=1, max_concurrent=1)
+    other.serve(plan(call), max_batch=1, max_concurrent=1)
     leaving = asyncio.ensure_future(other.handle().predict_async([ROWS[0]] * 5))
     slot = other.gateway.app.table.services["iris"].targets[1].slot
     while slot.waiting < UNDER_WAY - 1:  # noqa: ASYNC110 - no event for it
@@ -305,7 +233,7 @@ async def test_a_caller_that_leaves_takes_its_calls_along(other: Other) -> None:
 
 
 def test_one_bad_piece_fails_the_whole_and_stops_the_rest(other: Other) -> None:
-    other.serve(_plan(inline_rows=9), max_batch=1)
+    other.serve(plan(inline_rows=9), max_batch=1)
     rows = np.ones((50, 4), np.float32)
     rows[3] = np.nan
     with pytest.raises(Invalid, match="NaN"):
@@ -316,7 +244,7 @@ def test_one_bad_piece_fails_the_whole_and_stops_the_rest(other: Other) -> None:
 def test_a_service_that_changed_is_asked_anew(other: Other) -> None:
     known = other.handle()
     known.predict(ROWS)
-    other.serve(_plan(inline_rows=99), max_batch=1)
+    other.serve(plan(inline_rows=99), max_batch=1)
     with pytest.raises(TooLarge):
         known.predict(ROWS)
     assert len(known.predict(ROWS)["label"]) == 2
@@ -370,59 +298,3 @@ def test_every_error_is_a_value_that_travels(other: Other) -> None:
     outcome = other.predict(ArraysCall("nope", SECRET, {"x": np.zeros((1, 4), np.float32)})).result(timeout_s=10)
     assert isinstance(outcome, AimassError)
     assert str(pickle.loads(pickle.dumps(outcome))) == str(outcome)
-
-
-def test_the_number_under_way_is_bounded(other: Other) -> None:
-    release = threading.Event()
-
-    def call(batch: Batch) -> Batch:
-        release.wait(20)
-        return {"label": scores(batch["x"]).argmax(1), "scores": scores(batch["x"])}
-
-    other.serve(_plan(call), max_batch=1)
-    asking = threading.Thread(target=other.handle().predict, args=([ROWS[0]] * 30,))
-    asking.start()
-    slot = other.gateway.app.table.services["iris"].targets[1].slot
-    while slot.waiting + slot.running < 2:
-        release.wait(0.005)
-    assert len(other.calls) <= UNDER_WAY
-    release.set()
-    asking.join()
-    assert len(other.calls) == 30
-
-
-def test_patience_outlasts_a_service_that_is_too_busy(other: Other) -> None:
-    ran: list[int] = []
-
-    def call(batch: Batch) -> Batch:
-        ran.append(len(batch["x"]))
-        return {"label": scores(batch["x"]).argmax(1), "scores": scores(batch["x"])}
-
-    rows = np.random.default_rng(3).normal(size=(20, 4)).astype(np.float32)
-    other.serve(_plan(call, inline_rows=99), key(rate_per_s=5), max_batch=1)
-    answer = other.handle().predict(rows, patience_s=60)
-    np.testing.assert_allclose(answer["scores"], scores(rows), rtol=1e-4, atol=1e-5)
-    assert len(other.calls) > sum(ran) == len(other.gateway.events()) == 20
-    assert other.gateway.metrics.snapshot().rejections["iris", "limited"] == len(other.calls) - 20
-
-
-def test_what_takes_too_long_is_asked_for_in_halves(other: Other) -> None:
-    def call(batch: Batch) -> Batch:
-        threading.Event().wait(0.3 if len(batch["x"]) > 3 else 0)
-        return {"label": scores(batch["x"]).argmax(1), "scores": scores(batch["x"])}
-
-    rows = np.random.default_rng(4).normal(size=(10, 4)).astype(np.float32)
-    other.serve(_plan(call), deadline_ms=150, max_batch=10)
-    with pytest.raises(Timeout):
-        other.handle().predict(rows)
-    answer = other.handle().predict(rows, patience_s=60)
-    np.testing.assert_allclose(answer["scores"], scores(rows), rtol=1e-4, atol=1e-5)
-    assert sum(json.loads(line)["rows"] for line in other.gateway.events()) == 10
-
-
-def test_patience_never_outlasts_the_callers_own_deadline(other: Other) -> None:
-    other.serve(_plan(inline_rows=99), key(rate_per_s=1))
-    impatient = other.handle()
-    with pytest.raises((Limited, Timeout)):
-        for _ in range(5):
-            impatient.predict(ROWS, deadline_ms=200, patience_s=60)
