@@ -1,6 +1,9 @@
 """Fan-out nodes on a running platform: the same answers as in one process, replicas killed under load, none at all."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,11 @@ import pytest
 
 from aimass.client import Client
 from aimass.runtimes.conversion import to_onnx
+from aimass.serving.plans.fanout import compile_fanout
 from aimass.testing.running import RunningPlatform
 from tests.e2e.e2e_kit import eventually, pids_of
 from tests.e2e.numbered import Numbered, asking, deploy_apart
-from tests.serving.served_models import digits, fitted
+from tests.serving.served_models import ONE, digits, fitted, graph_from
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -109,3 +113,53 @@ def test_a_node_without_replicas_holds_its_calls_until_one_has_come(platform: Ru
     assert (load.wrong, load.refused) == ([], [])
     assert sorted(load.answered) == list(range(1, load.asked + 1))
     end(platform, "sleeper")
+
+
+def test_a_node_grows_with_its_calls_and_shrinks_again(platform: RunningPlatform, tmp_path: Path) -> None:
+    """Few calls are out for each replica, so what autoscaling sees must count those that wait at senders."""
+    size = "{min: 1, max: 3, target_ongoing: 4, policy_options: {cooldown_s: 2}}"
+    deploy_apart(platform, tmp_path, "growing", size, size=1536)  # long enough for calls to wait
+    load = Numbered(platform, "growing", 3.0)
+    with asking(load, clients=16):
+        eventually(lambda: nodes_of(platform, "growing") == {"scale": 3}, 120)
+        load.answered.clear()
+        eventually(lambda: len(load.answered) > 100, 60)
+    assert (load.wrong, load.refused) == ([], [])
+    eventually(lambda: nodes_of(platform, "growing") == {"scale": 1}, 120)
+    with Client(platform.url, platform.key) as client:
+        assert client.predict("growing", [[1.0, 2.0]])["y"].tolist() == [[3.0, 6.0]]
+    end(platform, "growing")
+
+
+BROKEN = """
+import sys, time
+import ray
+ray.init(namespace="aimass", log_to_driver=False, logging_level="ERROR")
+from ray import serve
+from aimass.control.reconciling.nodes import ServeArm, Wanted
+from aimass.core.home import Home
+from aimass.serving.batching.rules import Rules
+from aimass.serving.layout import Layout
+from pathlib import Path
+import json
+arm = ServeArm(Home(Path(sys.argv[1])))
+arm.start("unloadable", Wanted(Layout.from_json(json.loads(sys.argv[2])), Rules()))
+while not arm.applications()["unloadable"].failed:
+    time.sleep(0.2)
+print(arm.applications()["unloadable"].failed)
+arm.end("unloadable")
+"""
+
+
+def test_a_node_that_does_not_load_says_why(platform: RunningPlatform) -> None:
+    layout = compile_fanout(graph_from(ONE))  # its artifacts are on another shelf
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN, str(platform.home), json.dumps(layout.to_json())],
+        env=platform.ray_environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert "is missing from the store" in done.stdout, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout

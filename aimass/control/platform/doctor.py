@@ -66,8 +66,8 @@ def _platform(settings: Settings) -> Iterator[Finding]:
     runs = leftovers.running(home)
     if runs is not None:
         ready = "runs" if runs.ready else "is starting"
-        doors = f"calls {runs.url}, {f'gRPC {runs.grpc}, ' if runs.grpc else ''}control {runs.control_url}"
-        yield Finding("platform", State.OK, f"{ready} as pid {runs.pid}: {doors}")
+        where = f"calls {runs.url}, {f'gRPC {runs.grpc}, ' if runs.grpc else ''}control {runs.control_url}"
+        yield Finding("platform", State.OK, f"{ready} as pid {runs.pid}: {where}")
         return
     if lock.is_held(home):
         starts = lock.holder(home)

@@ -1,20 +1,16 @@
-"""A gateway that runs beside its callers, as it does in a cluster: what handles are tested against."""
+"""A whole gateway on an event loop of another thread, and a handle's way to it, without Ray."""
 
 import asyncio
 import concurrent.futures
-import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from aimass.core.batch import Batch
 from aimass.gateway.protocols import arrays
 from aimass.serving.arrays import ArraysCall
 from aimass.serving.handle import Handle
-from aimass.testing.gateway import SECRET, Gateway, StubPlan, real_plan, scores
+from aimass.testing.gateway import SECRET, Gateway, StubPlan, scores
 
 
 @dataclass
@@ -61,29 +57,15 @@ class Other:
         return Handle(service, key, revision, lambda: self)
 
 
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Other]:
-    gateway = Gateway(tmp_path)
-    gateway.serve(real_plan(tmp_path))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield Other(gateway, loop)
-    asyncio.run_coroutine_threadsafe(_end_tasks(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-async def _end_tasks() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def plan(call: Callable[[Batch], Batch] | None = None, **more: Any) -> Any:
+def plan_of(call: Callable[[Batch], Batch] | None = None, **more: Any) -> Any:
     def by_numpy(batch: Batch) -> Batch:
         return {"label": scores(batch["x"]).argmax(1), "scores": scores(batch["x"])}
 
     return StubPlan(call or by_numpy, **more).loaded
+
+
+async def end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
