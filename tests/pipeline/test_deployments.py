@@ -42,11 +42,13 @@ def test_readme_names_both_files(folder: Path) -> None:
     assert "service.yaml" in text
 
 
-def keys(model: type[BaseModel]) -> Iterator[str]:
-    """Every key of a document, at any depth."""
+def keys(model: type[BaseModel], above: tuple[type[BaseModel], ...] = ()) -> Iterator[str]:
+    """Every key of a document, at any depth, as it is written."""
+    if model in above:
+        return
     for name, field in model.model_fields.items():
-        yield name
-        yield from (key for inner in models(field.annotation) for key in keys(inner))
+        yield field.alias or name
+        yield from (key for inner in models(field.annotation) for key in keys(inner, (*above, model)))
 
 
 def models(annotation: Any) -> Iterator[type[BaseModel]]:
