@@ -168,7 +168,7 @@ async def test_an_unknown_method_is_named(channel: grpc.aio.Channel, gateway: Ga
     assert code is grpc.StatusCode.UNIMPLEMENTED
     assert "no method 'ModelConfig'" in details
     assert "ModelInfer" in details
-    assert gateway.metrics.snapshot().rejections["", "not_found"] == 1
+    assert gateway.metrics.snapshot().rejections["", "", "not_found"] == 1
     other = channel.unary_unary("/other.Service/Method")
     assert (await refusal(other(b"")))[0] is grpc.StatusCode.UNIMPLEMENTED
 
