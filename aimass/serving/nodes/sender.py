@@ -17,6 +17,9 @@ from aimass.serving.nodes.wire import Errand, Greeting
 PER_REPLICA = 2
 """Calls out at a time for each replica: while one runs, the next may be on its way, if it is full or overdue."""
 
+HOP_RUNS = 4
+"""Runs' worth of rows that share a hop: the way there and back costs more than most runs; the node cuts long ones."""
+
 HOP_S = 0.0015  # there and back over Serve's gRPC transport, which a call pays whatever its rows
 
 CallsPerRow = Callable[[], float]
@@ -29,7 +32,7 @@ class Sender:
     def __init__(
         self, name: str, link: Link, costs: Greeting, rules: Rules, clock: Clock, calls_per_row: CallsPerRow
     ) -> None:
-        """``rules``: how many rows travel together, how long they wait, and how many calls may."""
+        """``rules``: how many rows run together, how long they wait, and how many calls may."""
         self._calls_per_row = calls_per_row
         self._name = name
         self._link = link
@@ -39,7 +42,7 @@ class Sender:
         self._batcher = Batcher(
             f"node {name!r}",
             self._run,
-            Rules(rules.max_rows, rules.max_wait_s, width=PER_REPLICA, max_queue=rules.max_queue),
+            Rules(_hop_rows(rules), rules.max_wait_s, width=PER_REPLICA, max_queue=rules.max_queue),
             clock,
             lambda rows: fixed_s + row_s * rows,
         )
@@ -81,6 +84,11 @@ class Sender:
         if isinstance(outcome, AimassError):
             raise outcome
         return outcome
+
+
+def _hop_rows(rules: Rules) -> int:
+    """Who wants each request to run by itself gets that."""
+    return rules.max_rows * HOP_RUNS if rules.max_rows > 1 else 1
 
 
 def _tell(task: "asyncio.Task[Batch]", done: Done) -> None:

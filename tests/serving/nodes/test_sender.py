@@ -47,11 +47,17 @@ class PretendedLink:
         return GREETING
 
 
+@pytest.fixture
+def run_by_hop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many rows share a hop as a run."""
+    monkeypatch.setattr(sending, "HOP_RUNS", 1)
+
+
 def rows(*values: float) -> Batch:
     return {"x": np.array(values)}
 
 
-def test_rows_share_a_hop_and_the_node_hears_who_travels_and_who_waits() -> None:
+def test_rows_share_a_hop_and_the_node_hears_who_travels_and_who_waits(run_by_hop: None) -> None:
     async def program(loop: VirtualLoop) -> None:
         link = PretendedLink()
         sender = Sender("n", link, GREETING, Rules(max_rows=3, max_wait_s=1), loop, lambda: 0.5)
@@ -66,6 +72,17 @@ def test_rows_share_a_hop_and_the_node_hears_who_travels_and_who_waits() -> None
         assert [errand.waited_s for errand in link.errands] == pytest.approx([0, 0, HOP_S, 2 * HOP_S], abs=1e-4)
         assert all(0.99 < (errand.left_s or 0) <= 1 for errand in link.errands)
         assert len({errand.sender for errand in link.errands}) == 1
+
+    run(program)
+
+
+@pytest.mark.parametrize(("max_rows", "hops"), [(4, [1, 16, 3]), (1, [1] * 20)])
+def test_several_runs_share_a_hop_unless_each_request_is_to_run_by_itself(max_rows: int, hops: list[int]) -> None:
+    async def program(loop: VirtualLoop) -> None:
+        link = PretendedLink()
+        sender = Sender("n", link, GREETING, Rules(max_rows, max_wait_s=1), loop, lambda: 1.0)
+        await asyncio.gather(*[sender.call(rows(1.0), 1, None) for _ in range(20)])
+        assert [errand.rows for errand in link.errands] == hops
 
     run(program)
 
@@ -118,7 +135,7 @@ def test_a_call_that_everybody_has_left_is_let_go() -> None:
     run(program)
 
 
-def test_as_many_calls_are_out_as_replicas_run() -> None:
+def test_as_many_calls_are_out_as_replicas_run(run_by_hop: None) -> None:
     async def program(loop: VirtualLoop) -> None:
         link = PretendedLink()
         sender = Sender("n", link, GREETING, Rules(max_rows=4, max_wait_s=1), loop, lambda: 0.5)
