@@ -1,6 +1,5 @@
 """A node's replica without Serve: its own layout loaded, calls answered in pieces, errors given as values."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +23,14 @@ LAYOUT = compile_fanout(graph_from(ONE)).apps["linear"].layout
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Iterator[LoadedPlan]:
+def plan(tmp_path: Path) -> LoadedPlan:
     """The linear model as its node loads it, said to be too long for the event loop."""
     store = LocalStore(Home(tmp_path).artifacts)
     for digest in LAYOUT.digests:
         assert store.put(shelf().read(digest)) == digest
     loaded = load_node(Home(tmp_path), LAYOUT, "cpu")
     loaded.inline_rows = 0
-    yield loaded
-    loaded.close()
+    return loaded
 
 
 def errand(rows: int, left_s: float | None = None) -> Errand:
