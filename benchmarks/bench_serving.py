@@ -66,7 +66,9 @@ class Bench:
         """Starts the peer, checks every answer, measures, stops it."""
         self.say(f"{peer.title}: starting")
         with peer.start(self.folder, self.models) as door:
-            prepared = [(item, self._prepare(name, item, door)) for item in self.workloads if self._takes(peer, item)]
+            prepared = [
+                (item, self._prepare(name, peer, item, door)) for item in self.workloads if self._takes(peer, item)
+            ]
             time.sleep(self.options.settle_s)
             for workload, (requests, count) in prepared:
                 drive(door.port, requests, count, 8, self.options.warm_s)
@@ -78,10 +80,10 @@ class Bench:
                     )
                     yield _measurement(name, workload, connections, number, load)
 
-    def _prepare(self, name: str, workload: Workload, door: Door) -> tuple[Path, int]:
+    def _prepare(self, name: str, peer: Peer, workload: Workload, door: Door) -> tuple[Path, int]:
         bodies = make_bodies(workload, np.load(self.models / "rows.npy"))
         requests = self.folder / "requests" / f"{name}-{workload.name.replace(' ', '-')}"
-        check(door, workload, write_requests(requests, workload, bodies, door.headers), bodies, self.models)
+        check(peer, door, workload, write_requests(requests, workload, bodies, door.headers), bodies, self.models)
         return requests, len(bodies)
 
     def _takes(self, peer: Peer, workload: Workload) -> bool:

@@ -20,10 +20,10 @@ DRAIN_S = 30.0  # within which calls must have reached database and log
 
 
 @contextmanager
-def platform(folder: Path, home: Path, replicas: int = 1) -> Iterator[Door]:
+def platform(folder: Path, home: Path, replicas: int = 1, plan: str = "merged") -> Iterator[Door]:
     """A platform in ``home`` that serves both services; deploys them unless the home restored them."""
     with started(folder, home, replicas) as control:
-        deploy(control, folder)
+        deploy(control, folder, plan)
         key = control.create_key("benchmark", ["predict"], rate_per_s=KEY_RATE_PER_S)
         yield Door(_port(home), {"authorization": f"Bearer {key['secret']}"})
         _check_everything_was_on(control, home)
@@ -64,26 +64,26 @@ def is_up(home: Path) -> bool:
     return file is not None and file.ready
 
 
-def deploy(control: Control, folder: Path) -> None:
+def deploy(control: Control, folder: Path, plan: str = "merged") -> None:
     """Registers the models and deploys the services that are not there yet."""
     try:
         control.service("vote")
     except NotFound:
         for name, file in MODELS.items():
             control.add_model(name, folder / file)
-        for document in documents():
+        for document in documents(plan):
             control.deploy(yaml.safe_dump(document))
 
 
-def documents() -> list[dict[str, object]]:
-    """The two services: one model; two models and a weighted vote, in one graph and one session call."""
+def documents(plan: str = "merged") -> list[dict[str, object]]:
+    """The two services: one model; two models and a weighted vote. Merged, they are one graph and one session call."""
     linear = {"model": "linear@1", "inputs": {INPUT: f"$in.{INPUT}"}}
     forest = {"model": "forest@1", "inputs": {INPUT: f"$in.{INPUT}"}}
     members = [f"forest.{OUTPUT}", f"linear.{OUTPUT}"]
     vote = {"combine": "weighted", "weights": list(WEIGHTS), "inputs": members}
     return [
-        _document("linear", {"linear": linear}),
-        _document("vote", {"linear": linear, "forest": forest, "vote": vote}),
+        _document("linear", {"linear": linear}, plan),
+        _document("vote", {"linear": linear, "forest": forest, "vote": vote}, plan),
     ]
 
 
@@ -101,13 +101,13 @@ def _check_everything_was_on(control: Control, home: Path) -> None:
         time.sleep(0.2)
 
 
-def _document(name: str, nodes: dict[str, object]) -> dict[str, object]:
+def _document(name: str, nodes: dict[str, object], plan: str) -> dict[str, object]:
     graph = {
         "inputs": {INPUT: {"datatype": "FP32", "shape": [-1, FEATURES]}},
         "nodes": json.loads(json.dumps(nodes)),  # copies: YAML would write shared parts as anchors
         "outputs": {OUTPUT: f"{name}.{OUTPUT}"},
     }
-    return {"service": name, "graph": graph, "placement": "merged", "limits": {"deadline_ms": 10_000, "max_batch": 64}}
+    return {"service": name, "graph": graph, "placement": plan, "limits": {"deadline_ms": 10_000, "max_batch": 64}}
 
 
 def _port(home: Path) -> int:

@@ -14,8 +14,8 @@ class Scorer:
     """Both models of a folder, and the two services over them."""
 
     def __init__(self, folder: Path) -> None:
-        self._linear = _open(folder / MODELS["linear"])
-        self._forest = _open(folder / MODELS["forest"])
+        self._linear = open_session(folder / MODELS["linear"])
+        self._forest = open_session(folder / MODELS["forest"])
         self._weights = tuple(np.float32(weight) for weight in WEIGHTS)
 
     def linear(self, rows: Array) -> Array:
@@ -37,7 +37,8 @@ class Scorer:
         return orjson.dumps({"model_name": name, "outputs": [output]}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _open(path: Path) -> Any:
+def open_session(path: Path) -> Any:
+    """A model's session as one would open it by hand."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

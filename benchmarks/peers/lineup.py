@@ -25,9 +25,10 @@ class Peer:
     title: str
     start: Callable[[Path, Path], AbstractContextManager[Door]]
     is_ours: bool = False
+    plan: str = "merged"  # that ours must have
 
 
-def check(door: Door, workload: Workload, requests: list[bytes], bodies: list[Body], models: Path) -> None:
+def check(peer: Peer, door: Door, workload: Workload, requests: list[bytes], bodies: list[Body], models: Path) -> None:
     """Sends every request once; ``PeerError`` unless each is answered with what scoring by hand gives."""
     scorer = Scorer(models)
     for request, body in zip(requests, bodies, strict=True):
@@ -38,8 +39,8 @@ def check(door: Door, workload: Workload, requests: list[bytes], bodies: list[Bo
         got = _read(content, int(answer.headers.get("inference-header-content-length") or 0))
         if got.shape != expected.shape or not np.allclose(got, expected, rtol=0, atol=TOLERANCE):
             raise PeerError(f"{workload.name}: the answer is not what the same models give by hand")
-        if "authorization" in door.headers and answer.headers["x-aimass-plan"] != "merged":
-            raise PeerError(f"{workload.name}: served as {answer.headers['x-aimass-plan']!r}, not merged")
+        if peer.is_ours and answer.headers["x-aimass-plan"] != peer.plan:
+            raise PeerError(f"{workload.name}: served as {answer.headers['x-aimass-plan']!r}, not {peer.plan}")
 
 
 def _read(content: bytes, header_bytes: int) -> Array:
@@ -65,11 +66,12 @@ def _reference(workers: int) -> Callable[[Path, Path], AbstractContextManager[Do
     return start
 
 
-def _ray(module: str) -> Callable[[Path, Path], AbstractContextManager[Door]]:
+def _ray(module: str, dag: str = "") -> Callable[[Path, Path], AbstractContextManager[Door]]:
     @contextmanager
     def start(folder: Path, models: Path) -> Iterator[Door]:
-        port, log = free_port(), folder / f"{module}.log"
+        port, log = free_port(), folder / f"{module}{dag}.log"
         env = {"BENCH_MODELS": str(models), "BENCH_PORT": str(port), "BENCH_RAY_DIR": str(folder / "ray")}
+        env |= {"BENCH_DAG": dag} if dag else {}
         command = python("-m", f"benchmarks.peers.{module}")
         with running(command, env, log, lambda: READY in log.read_text(errors="replace").split()):
             yield Door(port)
@@ -77,9 +79,9 @@ def _ray(module: str) -> Callable[[Path, Path], AbstractContextManager[Door]]:
     return start
 
 
-def _aimass(replicas: int) -> Callable[[Path, Path], AbstractContextManager[Door]]:
+def _aimass(replicas: int, plan: str = "merged") -> Callable[[Path, Path], AbstractContextManager[Door]]:
     def start(folder: Path, models: Path) -> AbstractContextManager[Door]:
-        return aimass_platform.platform(models, folder / f"home-{replicas}", replicas)
+        return aimass_platform.platform(models, folder / f"home-{plan}-{replicas}", replicas, plan)
 
     return start
 
@@ -94,3 +96,9 @@ PAIR = {
     "reference-2": Peer("uvicorn + Starlette by hand, two workers", _reference(2)),
     "aimass-2": Peer("AI Mass, two gateway replicas", _aimass(2), is_ours=True),
 }
+FANOUT = {
+    "aimass-fanout": Peer("AI Mass, members fanned out", _aimass(1, "fanout"), is_ours=True, plan="fanout"),
+    "dag-best": Peer("Ray Serve handles, HAProxy, throughput settings, gRPC", _ray("ray_dag", "best")),
+    "dag-default": Peer("Ray Serve handles, defaults", _ray("ray_dag", "default")),
+}
+"""W3's two members as deployments of their own, one replica each."""

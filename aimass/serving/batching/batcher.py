@@ -128,7 +128,7 @@ class Batcher:
         first = 0.0
         if len(self._out) >= rules.lanes:
             back_s = min(trip.left_s + self.pace.predict_s(trip.rows) for trip in self._out)
-            first = min(max(0.0, back_s - now), rules.max_wait_s if len(self._out) < rules.width else math.inf)
+            first = min(max(0.0, back_s - now), self._budget_s() if len(self._out) < rules.width else math.inf)
         whole_calls = self._waiting.rows // rows
         return first + whole_calls * self.pace.predict_s(rows) / rules.width if whole_calls else first
 
@@ -148,13 +148,20 @@ class Batcher:
     def _max_rows(self) -> int:
         return min(self.rules.max_rows, self.pace.enough_rows)
 
+    def _budget_s(self) -> float:
+        """How long the oldest waits for a call to come back where another may be out."""
+        if not self.rules.patience:
+            return self.rules.max_wait_s
+        rows = min(self._max_rows, max(1, self._waiting.rows))
+        return max(self.rules.max_wait_s, self.rules.patience * self.pace.predict_s(rows))
+
     def _next(self, now: float) -> Entry | None:
         """The first of those that may leave; if nobody may, a timer is set for when somebody will."""
         oldest = self._waiting.oldest
         if len(self._out) < self.rules.lanes:
             due = self._company_until if len(self._waiting) < self._company else now
         else:
-            due = oldest.arrived_s + self.rules.max_wait_s
+            due = oldest.arrived_s + self._budget_s()
         if due <= now:
             return oldest
         full = self._waiting.full(self._max_rows)

@@ -33,6 +33,7 @@ class Rules:
     lanes: int = 1  # while fewer calls than that are out, nobody waits
     width: int = 1  # calls out at a time
     max_queue: int = 512  # requests that may wait
+    patience: float = 0.0  # of a call's predicted time: waited at least, where the call that is out is on its way back
 
     def become(self, other: "Rules") -> None:
         """The same as ``other``."""

@@ -17,6 +17,10 @@ from aimass.serving.nodes.wire import Errand, Greeting
 PER_REPLICA = 2
 """Calls out at a time for each replica: while one runs, the next may be on its way, if it is full or overdue."""
 
+PATIENCE = 1.5
+"""Of the time that a call is predicted to take: so long rows wait for the one that is out, before a second leaves. With
+two out at all times, as many rows make more and smaller calls (7,500 against 6,200 requests/s in a stub)."""
+
 HOP_RUNS = 4
 """Runs' worth of rows that share a hop: the way there and back costs more than most runs; the node cuts long ones."""
 
@@ -42,7 +46,7 @@ class Sender:
         self._batcher = Batcher(
             f"node {name!r}",
             self._run,
-            Rules(_hop_rows(rules), rules.max_wait_s, width=PER_REPLICA, max_queue=rules.max_queue),
+            Rules(_hop_rows(rules), rules.max_wait_s, 1, PER_REPLICA, rules.max_queue, PATIENCE),
             clock,
             lambda rows: fixed_s + row_s * rows,
         )

@@ -93,6 +93,18 @@ def test_with_room_for_a_second_call_the_oldest_waits_no_longer_than_its_budget(
     run(program)
 
 
+def test_a_call_that_is_on_its_way_back_is_waited_for_and_one_that_is_late_is_not() -> None:
+    async def program(loop: VirtualLoop) -> None:
+        model = Model(loop)
+        batcher = Batcher("m", model, Rules(width=2, patience=1.5), loop, cost=lambda count: CALL_S)
+        await asyncio.gather(*[ask(batcher, 1) for _ in range(4)])
+        model.seconds = 0.1
+        await asyncio.gather(*[ask(batcher, 1) for _ in range(4)])
+        assert model.calls == [(0.0, 1), (0.022, 3), (0.042, 3), (0.072, 1)], "the last waited for 1.5 times 20 ms"
+
+    run(program)
+
+
 def test_a_full_call_does_not_wait_where_there_is_room_and_does_where_there_is_none() -> None:
     async def program(loop: VirtualLoop) -> None:
         model = Model(loop)
