@@ -36,9 +36,10 @@ class Reconciler:
         migrate(database)
         self._memory = Memory(database, home, SystemClock(), settings.gateway_min_replicas)
         self._memory.refresh()
-        self._applications = Applications(settings)
+        turns = threading.Lock()  # Serve's own code that describes applications is not made for two threads
+        self._applications = Applications(settings, turns)
         self._replicas = Replicas()
-        self._nodes = NodeApplications(ServeArm(home), SystemClock())
+        self._nodes = NodeApplications(ServeArm(home, turns), SystemClock())
         self._pushed = threading.Event()
         home.journal.mkdir(parents=True, exist_ok=True)
         start_draining(Draining(database, settings, SystemClock()))

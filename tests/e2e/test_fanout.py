@@ -132,7 +132,7 @@ def test_a_node_grows_with_its_calls_and_shrinks_again(platform: RunningPlatform
 
 
 BROKEN = """
-import sys, time
+import sys, threading, time
 import ray
 ray.init(namespace="aimass", log_to_driver=False, logging_level="ERROR")
 from ray import serve
@@ -142,7 +142,7 @@ from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Layout
 from pathlib import Path
 import json
-arm = ServeArm(Home(Path(sys.argv[1])))
+arm = ServeArm(Home(Path(sys.argv[1])), threading.Lock())
 arm.start("unloadable", Wanted(Layout.from_json(json.loads(sys.argv[2])), Rules()))
 while not arm.applications()["unloadable"].failed:
     time.sleep(0.2)

@@ -1,6 +1,7 @@
 """The Serve applications of a platform: started beside each other, and started again when they are gone."""
 
 import logging
+import threading
 from typing import Any
 
 from ray import serve
@@ -23,11 +24,16 @@ _log = logging.getLogger(__name__)
 class Applications:
     """Used from one thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, turns: threading.Lock) -> None:
         self._settings = settings
+        self._turns = turns
 
     def ensure(self) -> list[str]:
         """Start what is missing or has failed to start, without waiting until it runs; the names of those."""
+        with self._turns:
+            return self._ensure()
+
+    def _ensure(self) -> list[str]:
         known = {name: str(app.status.value) for name, app in serve.status().applications.items()}
         missing = [name for name in APPLICATIONS if known.get(name, BROKEN[0]) in BROKEN]
         if missing:

@@ -5,6 +5,7 @@ What is to be done is decided without Ray; ``ServeArm`` does it.
 
 import logging
 import re
+import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -107,22 +108,25 @@ class NodeApplications:
 class ServeArm:
     """Ray Serve itself."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, turns: threading.Lock) -> None:
         self._home = home
+        self._turns = turns
 
     def applications(self) -> Mapping[str, NodesState]:
         from ray import serve
 
-        return {name: _as_state(app) for name, app in serve.status().applications.items()}
+        with self._turns:
+            return {name: _as_state(app) for name, app in serve.status().applications.items()}
 
     def start(self, app: str, wanted: Wanted) -> None:
         from ray import serve
 
         from aimass.serving.nodes.applications import node_application
 
-        application = node_application(self._home, wanted.layout, wanted.rules)
-        target = serve.RunTarget(application, name=app, route_prefix=None)
-        serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+        with self._turns:
+            application = node_application(self._home, wanted.layout, wanted.rules)
+            target = serve.RunTarget(application, name=app, route_prefix=None)
+            serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
 
     def end(self, app: str) -> None:
         from ray import serve
