@@ -36,8 +36,8 @@ class Runnable(Protocol):
 class Slot:
     """A service's share of the threads: ``rules.width`` calls at a time. Its queue's bound holds for all its plans."""
 
-    def __init__(self, service: str, rules: Rules) -> None:
-        self.service = service
+    def __init__(self, service: str, rules: Rules, what: str = "service") -> None:
+        self.name = f"{what} {service!r}"  # in errors
         self.rules = rules
         self.running = 0
         self.batchers: WeakKeyDictionary[Runnable, Batcher] = WeakKeyDictionary()
@@ -87,11 +87,10 @@ class Executor:
         def run(trip: Trip, done: Done) -> None:
             found = runnable()
             if found is None:
-                raise Unavailable(f"this revision of service {slot.service!r} was unloaded; try again")
+                raise Unavailable(f"this revision of {slot.name} was unloaded; try again")
             self._pool.submit(_work, found, trip, done, asyncio.get_running_loop())
 
-        what = f"service {slot.service!r}"
-        batcher = Batcher(what, run, slot.rules, self._clock, _cost(plan), _Turn(self, slot))
+        batcher = Batcher(slot.name, run, slot.rules, self._clock, _cost(plan), _Turn(self, slot))
         batcher.observe = slot.observers.get(plan)
         slot.batchers[plan] = batcher
         return batcher

@@ -76,7 +76,8 @@ def check_deadline(what: str, left_s: float | None, wait_s: float, run_s: float)
     """
     if left_s is not None and (wait_s + run_s) * SPARE > left_s:
         raise Unavailable(
-            f"{what} is busy for {wait_s * 1e3:.0f} ms, and this call has {left_s * 1e3:.0f} ms left; try again later",
+            f"{what} is busy: an answer would take some {(wait_s + run_s) * 1e3:.0f} ms, and this call has "
+            f"{left_s * 1e3:.0f} left; try again later",
             retry_after_s=_retry_after(wait_s),
         )
 

@@ -27,7 +27,7 @@ class Runner:
         self._plan = plan
         self._clock = clock
         self._executor = Executor(THREADS, clock)
-        self._slot = Slot(name, rules)
+        self._slot = Slot(name, rules, "node")
         self._load = NodeLoad()
 
     async def infer(self, batch: Batch, errand: Errand) -> Outcome:
