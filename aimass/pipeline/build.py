@@ -19,8 +19,8 @@ from aimass.registry.manifest import Profile
 from aimass.registry.profiler import profile
 from aimass.runtimes.conversion import check_conversion, to_onnx
 from aimass.runtimes.onnx import MODEL_FILE, OnnxRuntime
+from aimass.training.experiment import Progress, Trial
 from aimass.training.fitting import fit, fit_transform
-from aimass.training.plan import Progress, Trial
 
 RUNTIME = "onnx"
 INPUT = "x"

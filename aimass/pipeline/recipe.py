@@ -13,8 +13,8 @@ from aimass.data.sources import CSV, SOURCES
 from aimass.features.transforms import TRANSFORMS
 from aimass.features.transforms.base import Transform
 from aimass.training.evaluation import METRICS
+from aimass.training.experiment import Candidate, Experiment, Sampling
 from aimass.training.fitting import make_trainer
-from aimass.training.plan import Candidate, Plan, Sampling
 from aimass.training.space import Space, parse_domain
 
 ENSEMBLE = "ensemble"
@@ -119,13 +119,13 @@ class Recipe(_Part):
     budget: BudgetSpec
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
 
-    def plan(self) -> Plan:
+    def experiment(self) -> Experiment:
         """What the tuner is to do."""
         candidates = {
             name: Candidate(spec.trainer, self.transforms.get(spec.transform or "", ""), _space(spec))
             for name, spec in self.candidates.items()
         }
-        return Plan(
+        return Experiment(
             candidates=candidates,
             metric=self.score,
             sampling=Sampling(self.tuner.sampler, self.tuner.startup, self.seed),

@@ -10,7 +10,7 @@ from aimass.training.evaluation import METRICS, bootstrap, confusion
 
 if TYPE_CHECKING:  # they load onnxruntime, which those who only show a report go without
     from aimass.pipeline.build import Workshop
-    from aimass.training.plan import Trial
+    from aimass.training.experiment import Trial
 
 CANDIDATE, BEST, AVERAGE = "candidate", "best", "average"
 """Kinds of contestants, beside ``recipe.ENSEMBLE``."""

@@ -31,7 +31,7 @@ from aimass.pipeline.register import Origin, Outcome, register_outcome
 from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE, Contestant, Findings, make_report
 from aimass.storage.local import LocalStore
 from aimass.training.evaluation import METRICS, find_metric
-from aimass.training.plan import Progress, TrainingRows, Trial
+from aimass.training.experiment import Progress, TrainingRows, Trial
 from aimass.training.tuner import run_trials
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
@@ -120,7 +120,7 @@ def _tune(shop: Workshop) -> tuple[list[Trial], int]:
     if recipe.budget.trials is None:
         budget += " (a budget in seconds: the same seed may give another result)"
     shop.progress({"kind": "stage", "text": f"tuning {len(recipe.candidates)} candidates: {budget}"})
-    return run_trials(recipe.plan(), TrainingRows(train.rows, train.labels, made), shop.folder, count), failed
+    return run_trials(recipe.experiment(), TrainingRows(train.rows, train.labels, made), shop.folder, count), failed
 
 
 def _select(shop: Workshop, trials: Sequence[Trial]) -> Selection:

@@ -9,7 +9,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from aimass.core.clock import Clock, SystemClock
-from aimass.training.plan import Sampling
+from aimass.training.experiment import Sampling
 from aimass.training.space import Space, distributions, fixed_parameters
 
 SCORE = "score"

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray import tune
 
-from aimass.training.plan import Progress
+from aimass.training.experiment import Progress
 from aimass.training.search import SCORE
 
 

@@ -12,8 +12,8 @@ from ray.tune.search import ConcurrencyLimiter
 
 from aimass.core.errors import Invalid
 from aimass.training.evaluation import METRICS, find_metric
+from aimass.training.experiment import Experiment, Progress, TrainingRows, Trial
 from aimass.training.fitting import out_of_fold
-from aimass.training.plan import Plan, Progress, TrainingRows, Trial
 from aimass.training.search import SCORE, RoundRobinSearch
 from aimass.training.telling import Teller, last_line
 
@@ -21,7 +21,7 @@ TRIAL_CPUS = 0.4
 """Four trials at a time beside a serving platform on two cores, and still one beside a busy one."""
 
 
-def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress) -> list[Trial]:
+def run_trials(experiment: Experiment, data: TrainingRows, folder: Path, progress: Progress) -> list[Trial]:
     """The trials that ended well, by number. Needs a Ray that is connected; writes ``folder``; ``Invalid`` if none did.
 
     ``progress`` is told of each trial that ends: kind ``trial`` with number, candidate, parameters, metrics, seconds,
@@ -33,16 +33,19 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
     trials_folder = folder / "trials"
     trials_folder.mkdir(parents=True, exist_ok=True)
     search = RoundRobinSearch(
-        {name: candidate.space for name, candidate in plan.candidates.items()}, plan.sampling, plan.batch, plan.seconds
+        {name: candidate.space for name, candidate in experiment.candidates.items()},
+        experiment.sampling,
+        experiment.batch,
+        experiment.seconds,
     )
-    trainable = tune.with_parameters(_trial, data=data, plan=plan, folder=trials_folder)
+    trainable = tune.with_parameters(_trial, data=data, experiment=experiment, folder=trials_folder)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": TRIAL_CPUS}),
         tune_config=tune.TuneConfig(
             metric=SCORE,
             mode="max",
-            search_alg=ConcurrencyLimiter(search, max_concurrent=plan.batch, batch=True),
-            num_samples=-1 if plan.trials is None else plan.trials,
+            search_alg=ConcurrencyLimiter(search, max_concurrent=experiment.batch, batch=True),
+            num_samples=-1 if experiment.trials is None else experiment.trials,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -57,28 +60,28 @@ def run_trials(plan: Plan, data: TrainingRows, folder: Path, progress: Progress)
     if not ended:
         failed = [str(result.error) for result in results if result.error is not None]
         raise Invalid(f"no trial ended with a score; the first failed with: {last_line(failed[0])}", field="candidates")
-    trials = [_read(result.config, result.metrics, plan, trials_folder) for result in ended]
+    trials = [_read(result.config, result.metrics, experiment, trials_folder) for result in ended]
     return sorted(trials, key=lambda trial: trial.number)
 
 
-def _trial(config: dict[str, Any], *, data: TrainingRows, plan: Plan, folder: Path) -> None:
+def _trial(config: dict[str, Any], *, data: TrainingRows, experiment: Experiment, folder: Path) -> None:
     """Runs in a Ray actor: fits every fold, keeps the predictions in the run's folder, reports the score."""
     started = time.monotonic()
     number = config["number"]
-    configuration = plan.configuration(config["candidate"], config["parameters"], number)
+    configuration = experiment.configuration(config["candidate"], config["parameters"], number)
     predictions = out_of_fold(configuration, data.rows, data.labels, data.folds)
     np.save(folder / f"{number}.npy", predictions)
     values = {name: known.value(data.labels, predictions) for name, known in METRICS.items()}
-    score = find_metric(plan.metric).score(data.labels, predictions)
+    score = find_metric(experiment.metric).score(data.labels, predictions)
     tune.report({SCORE: score, "values": values, "seconds": time.monotonic() - started})
 
 
-def _read(config: dict[str, Any], metrics: dict[str, Any], plan: Plan, folder: Path) -> Trial:
+def _read(config: dict[str, Any], metrics: dict[str, Any], experiment: Experiment, folder: Path) -> Trial:
     number = config["number"]
     return Trial(
         number=number,
         candidate=config["candidate"],
-        configuration=plan.configuration(config["candidate"], config["parameters"], number),
+        configuration=experiment.configuration(config["candidate"], config["parameters"], number),
         score=metrics[SCORE],
         metrics=metrics["values"],
         seconds=metrics["seconds"],

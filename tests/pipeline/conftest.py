@@ -17,8 +17,8 @@ from aimass.database.tables import AccountRow, RunRow
 from aimass.pipeline import run
 from aimass.pipeline.run import RunResult, run_recipe
 from aimass.training.evaluation import METRICS, find_metric
+from aimass.training.experiment import Experiment, Progress, TrainingRows, Trial
 from aimass.training.fitting import out_of_fold
-from aimass.training.plan import Plan, Progress, TrainingRows, Trial
 from aimass.training.search import RoundRobinSearch
 
 RECIPE = """\
@@ -37,18 +37,18 @@ seed: 4
 """
 
 
-def run_trials_here(plan: Plan, data: TrainingRows, folder: Path, progress: Progress) -> list[Trial]:
+def run_trials_here(experiment: Experiment, data: TrainingRows, folder: Path, progress: Progress) -> list[Trial]:
     """What ``training.tuner.run_trials`` does, one trial after the other in this process."""
-    spaces = {name: candidate.space for name, candidate in plan.candidates.items()}
-    search = RoundRobinSearch(spaces, plan.sampling, plan.batch)
+    spaces = {name: candidate.space for name, candidate in experiment.candidates.items()}
+    search = RoundRobinSearch(spaces, experiment.sampling, experiment.batch)
     trials = []
-    for number in range(plan.trials or 0):
+    for number in range(experiment.trials or 0):
         config = search.suggest(str(number))
         assert isinstance(config, dict)
-        configuration = plan.configuration(config["candidate"], config["parameters"], number)
+        configuration = experiment.configuration(config["candidate"], config["parameters"], number)
         predictions = out_of_fold(configuration, data.rows, data.labels, data.folds)
         metrics = {name: metric.value(data.labels, predictions) for name, metric in METRICS.items()}
-        score = find_metric(plan.metric).score(data.labels, predictions)
+        score = find_metric(experiment.metric).score(data.labels, predictions)
         trials.append(Trial(number, config["candidate"], configuration, score, metrics, 0.1, predictions))
         progress({"kind": "trial", **config, "metrics": metrics, "seconds": 0.1})
         search.on_trial_complete(str(number), {"score": np.float64(score)})

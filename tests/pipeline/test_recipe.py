@@ -43,7 +43,7 @@ def test_digits_tries_every_trainer() -> None:
 
 def test_plan_is_what_was_written() -> None:
     recipe = load_recipe(Document(GOOD, "recipe.yaml"))
-    plan = recipe.plan()
+    plan = recipe.experiment()
     linear = plan.candidates["linear"]
     assert (linear.trainer, linear.transform) == ("logistic_regression", "standard_scale")
     assert linear.space == {"C": Range(0.1, 10, True), "fit_intercept": Choice((True, False)), "max_iter": Fixed(200)}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimass.core.clock import ManualClock
-from aimass.training.plan import Sampling
+from aimass.training.experiment import Sampling
 from aimass.training.search import SCORE, RoundRobinSearch
 from aimass.training.space import Choice, Fixed, Range, Space
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -97,8 +98,10 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
         try:
             head = ray_head.start(folder, home.logs / "ray.log")
             retake_signals()
-        except SystemExit as stopped:  # Ray's own answer to SIGTERM, until these are ours again
-            raise KeyboardInterrupt from stopped
+        except SystemExit:  # Ray's own answer to SIGTERM, until that is ours again: it is sent again, to us
+            retake_signals()
+            signal.raise_signal(signal.SIGTERM)
+            raise
     me = inspect(os.getpid())
     file = PlatformFile(
         pid=os.getpid(),

@@ -34,7 +34,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Experiment:
     """What to try and for how long: ``trials`` in all, or until ``seconds`` have passed.
 
     With ``seconds`` the same seed may try another number of trials.
