@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -152,9 +153,10 @@ arm.end("unloadable")
 
 
 def test_a_node_that_does_not_load_says_why(platform: RunningPlatform) -> None:
-    layout = compile_fanout(graph_from(ONE))  # its artifacts are on another shelf
+    layout = json.dumps(compile_fanout(graph_from(ONE)).to_json())
+    lost = re.sub(r'(?<="model.onnx": ")[0-9a-f]{64}', "0" * 64, layout)
     done = subprocess.run(
-        [sys.executable, "-c", BROKEN, str(platform.home), json.dumps(layout.to_json())],
+        [sys.executable, "-c", BROKEN, str(platform.home), lost],
         env=platform.ray_environment,
         capture_output=True,
         text=True,
