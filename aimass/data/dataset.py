@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,10 @@ from aimass.core.ids import Digest
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows to classify. ``labels[i]`` is the index of row i's class in ``classes``; there are two classes or more."""
+    """Rows to classify. ``labels[i]`` is the index of row i's class in ``classes``; there are two classes or more.
+
+    ``groups``, if any, names what each row was made of: rows of one group are of one class and stay together.
+    """
 
     name: str
     rows: Array  # FP32 [rows, features], finite
@@ -23,6 +26,7 @@ class Dataset:
     classes: tuple[int | str, ...]
     columns: tuple[str, ...]
     source: Mapping[str, Any] = field(default_factory=dict)
+    groups: Array | None = None  # INT64 [rows]
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.dtype != np.float32 or 0 in self.rows.shape:
@@ -33,15 +37,24 @@ class Dataset:
             raise Invalid(f"dataset {self.name} has {len(self.classes)} class; classification needs at least two")
         if not np.isfinite(self.rows).all():
             raise Invalid(f"dataset {self.name} holds NaN or infinity; fill or drop those rows")
+        if self.groups is not None and self.groups.shape != self.labels.shape:
+            raise Invalid(f"dataset {self.name}: {len(self.rows)} rows, but groups of {len(self.groups)}")
 
     @property
     def digest(self) -> Digest:
-        """SHA-256 of names, classes and every value: the same content has the same digest, wherever it came from."""
+        """SHA-256 of names, classes, groups and values: the same content has the same digest, wherever it came from."""
         head = {"columns": list(self.columns), "classes": list(self.classes), "shape": list(self.rows.shape)}
         sha = hashlib.sha256(json.dumps(head, sort_keys=True, separators=(",", ":")).encode())
         sha.update(np.ascontiguousarray(self.rows, dtype="<f4").tobytes())
         sha.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        if self.groups is not None:
+            sha.update(np.ascontiguousarray(self.groups, dtype="<i8").tobytes())
         return Digest(sha.hexdigest())
+
+    def part(self, rows: Array) -> "Dataset":
+        """The rows of these numbers."""
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, rows=self.rows[rows], labels=self.labels[rows], groups=groups)
 
     def describe(self) -> dict[str, Any]:
         """Columns and classes, as the database keeps them."""

@@ -1,4 +1,4 @@
-"""Where datasets come from: real data that scikit-learn brings along, or a CSV file."""
+"""Where datasets come from: real data that scikit-learn brings along, as it is or varied, or a CSV file."""
 
 import csv
 import math
@@ -11,7 +11,8 @@ from aimass.data.dataset import Dataset, index_labels
 
 BUNDLED = ("breast_cancer", "digits", "iris", "wine")
 CSV = "csv"
-SOURCES = (*BUNDLED, CSV)
+MOVED_DIGITS = "moved_digits"  # made in a file of that name
+SOURCES = (*BUNDLED, CSV, MOVED_DIGITS)
 
 
 def load_bundled(source: str) -> Dataset:

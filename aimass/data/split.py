@@ -11,7 +11,7 @@ from aimass.data.dataset import Dataset
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers, ascending. No row is in both."""
+    """Row numbers, ascending. No row is in both, and no group."""
 
     train: Array
     test: Array
@@ -29,27 +29,44 @@ def split(dataset: Dataset, test: float, seed: int) -> Split:
     """A share of ``test`` held out, every class in proportion; ``Invalid`` when a class is too rare for that."""
     from sklearn.model_selection import train_test_split
 
-    rows = np.arange(len(dataset.labels))
+    unit, labels = _units(dataset.labels, dataset.groups)
     try:
-        train, held_out = train_test_split(rows, test_size=test, random_state=seed, stratify=dataset.labels)
+        _, held_out = train_test_split(np.arange(len(labels)), test_size=test, random_state=seed, stratify=labels)
     except ValueError as error:
         raise Invalid(
             f"dataset {dataset.name} cannot be split with test {test}: {error}", field="split.test"
         ) from error
-    return Split(np.sort(train), np.sort(held_out))
+    is_test = np.isin(unit, held_out)
+    return Split(np.flatnonzero(~is_test), np.flatnonzero(is_test))
 
 
-def folds(labels: Array, count: int, seed: int, classes: tuple[int | str, ...]) -> tuple[Fold, ...]:
-    """``count`` folds of rows with these labels; every class has at least ``count`` rows, else ``Invalid``."""
+def folds(dataset: Dataset, count: int, seed: int) -> tuple[Fold, ...]:
+    """``count`` folds of the rows; every class has at least ``count`` rows (or groups), else ``Invalid``."""
     from sklearn.model_selection import StratifiedKFold
 
-    numbers = np.bincount(labels, minlength=len(classes))
+    unit, labels = _units(dataset.labels, dataset.groups)
+    numbers = np.bincount(labels, minlength=len(dataset.classes))
     rarest = int(numbers.argmin())
     if numbers[rarest] < count:
+        what = "training rows" if dataset.groups is None else "groups of training rows"
         raise Invalid(
-            f"class {classes[rarest]!r} has {numbers[rarest]} training rows, fewer than {count} folds; "
+            f"class {dataset.classes[rarest]!r} has {numbers[rarest]} {what}, fewer than {count} folds; "
             "take fewer folds or more data",
             field="split.folds",
         )
     splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
-    return tuple(Fold(fit, predict) for fit, predict in splitter.split(np.zeros(len(labels)), labels))
+    made = []
+    for _, predicted in splitter.split(np.zeros(len(labels)), labels):
+        is_predicted = np.isin(unit, predicted)
+        made.append(Fold(np.flatnonzero(~is_predicted), np.flatnonzero(is_predicted)))
+    return tuple(made)
+
+
+def _units(labels: Array, groups: Array | None) -> tuple[Array, Array]:
+    """What must not be cut: each row's unit, and each unit's label. A unit is a group, else a row."""
+    if groups is None:
+        return np.arange(len(labels)), labels
+    _, first, unit = np.unique(groups, return_index=True, return_inverse=True)
+    if (labels[first][unit] != labels).any():
+        raise Invalid("a group holds rows of several classes; rows of one group must be of one class")
+    return unit, labels[first]

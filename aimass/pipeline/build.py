@@ -57,11 +57,11 @@ class Workshop:
 
     @property
     def train(self) -> Dataset:
-        return _part(self.dataset, self.split.train)
+        return self.dataset.part(self.split.train)
 
     @property
     def test(self) -> Dataset:
-        return _part(self.dataset, self.split.test)
+        return self.dataset.part(self.split.test)
 
     @property
     def test_digest(self) -> Digest:
@@ -148,7 +148,3 @@ def _finish(shop: Workshop, name: str, kind: str, data: bytes, signature: Signat
     )
     shop.progress({"kind": "built", "name": name, "size_bytes": len(data), "us": built.profile.time_us(1)})
     return built
-
-
-def _part(dataset: Dataset, rows: Array) -> Dataset:
-    return replace(dataset, rows=dataset.rows[rows], labels=dataset.labels[rows])

@@ -9,7 +9,8 @@ from aimass.core import plugins
 from aimass.core.documents import Document
 from aimass.core.errors import AimassError, Invalid
 from aimass.core.ids import check_name
-from aimass.data.sources import CSV, SOURCES
+from aimass.data.moved_digits import FEWEST, MOST
+from aimass.data.sources import CSV, MOVED_DIGITS, SOURCES
 from aimass.features.transforms import TRANSFORMS
 from aimass.features.transforms.base import Transform
 from aimass.training.evaluation import METRICS
@@ -19,6 +20,7 @@ from aimass.training.space import Space, parse_domain
 
 ENSEMBLE = "ensemble"
 COMBINE_NODE = "vote"
+MOVED_ROWS = 20_000  # unless a recipe says how many
 _RESERVED = (ENSEMBLE, COMBINE_NODE)
 _LONGEST = 63 - len("-ensemble")
 
@@ -44,18 +46,22 @@ class _Part(BaseModel):
 
 
 class DataSpec(_Part):
-    """A bundled dataset by its name, or ``source: csv`` with the file's path and its label column."""
+    """A bundled dataset by its name, ``csv`` with the file's path and its label column, or ``moved_digits``."""
 
     source: str
     path: Path | None = None  # relative to the folder that the run works in
     label: str | None = None
+    rows: int | None = Field(default=None, ge=FEWEST, le=MOST)  # of moved_digits: pictures made of the originals
+    seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.source not in SOURCES:
             raise ValueError(f"unknown source {self.source!r}; known: {', '.join(SOURCES)}")
         if (self.source == CSV) != (self.path is not None) or (self.source == CSV) != (self.label is not None):
-            raise ValueError("source csv needs path and label; a bundled source takes neither")
+            raise ValueError("source csv needs path and label; any other takes neither")
+        if self.source != MOVED_DIGITS and (self.rows is not None or self.seed is not None):
+            raise ValueError(f"rows and seed are of source {MOVED_DIGITS}; {self.source} takes neither")
         if self.path is not None and self.path.suffix.lower() != ".csv":  # a run tells what is in the file's first line
             raise ValueError(f"path {str(self.path)!r} must end in .csv")
         return self

@@ -14,7 +14,8 @@ from aimass.core.errors import Bug, Conflict, NotFound
 from aimass.core.ids import AccountId
 from aimass.core.settings import Settings
 from aimass.data.dataset import Dataset
-from aimass.data.sources import CSV, load_bundled, load_csv
+from aimass.data.moved_digits import load_moved_digits
+from aimass.data.sources import CSV, MOVED_DIGITS, load_bundled, load_csv
 from aimass.data.split import folds, split
 from aimass.database.engine import open_database
 from aimass.database.tables import RunRow
@@ -26,7 +27,7 @@ from aimass.pipeline.ensemble import Member
 from aimass.pipeline.html import render_html
 from aimass.pipeline.plots import draw_plots
 from aimass.pipeline.propose import propose
-from aimass.pipeline.recipe import ENSEMBLE, DataSpec, Recipe, load_recipe
+from aimass.pipeline.recipe import ENSEMBLE, MOVED_ROWS, DataSpec, Recipe, load_recipe
 from aimass.pipeline.register import Origin, Outcome, register_outcome
 from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE, Contestant, Findings, make_report
 from aimass.storage.local import LocalStore
@@ -89,6 +90,8 @@ def run_recipe(
 
 def load_data(spec: DataSpec) -> Dataset:
     """The dataset that a recipe names."""
+    if spec.source == MOVED_DIGITS:
+        return load_moved_digits(spec.rows or MOVED_ROWS, spec.seed or 0)
     if spec.source != CSV:
         return load_bundled(spec.source)
     if spec.path is None or spec.label is None:
@@ -108,7 +111,7 @@ def _open_workshop(recipe: Recipe, folder: Path, progress: Progress) -> Workshop
 
 def _tune(shop: Workshop) -> tuple[list[Trial], int]:
     recipe, train = shop.recipe, shop.train
-    made = folds(train.labels, recipe.split.folds, recipe.seed, shop.dataset.classes)
+    made = folds(train, recipe.split.folds, recipe.seed)
     failed = 0
 
     def count(event: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from aimass.data.split import folds
 from aimass.training.fitting import Configuration, make_trainer, out_of_fold
 
 WINE = load_bundled("wine")
-FOLDS = folds(WINE.labels, 4, 11, WINE.classes)
+FOLDS = folds(WINE, 4, 11)
 SPLITS = [(fold.fit, fold.predict) for fold in FOLDS]
 
 

@@ -18,7 +18,7 @@ from aimass.training.tuner import run_trials
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 IRIS = load_bundled("iris")
-ROWS = TrainingRows(IRIS.rows, IRIS.labels, folds(IRIS.labels, 3, 0, IRIS.classes))
+ROWS = TrainingRows(IRIS.rows, IRIS.labels, folds(IRIS, 3, 0))
 LINEAR = Candidate("logistic_regression", "standard_scale", {"C": Range(0.01, 10, log=True)})
 FOREST = Candidate("random_forest", "", {"n_estimators": Range(2, 12), "max_depth": Choice((1, None))})
 
