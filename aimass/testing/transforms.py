@@ -25,20 +25,24 @@ class TransformConformance(ABC):
     def make(self) -> Transform:
         """A transform that is not fitted yet."""
 
+    def rows(self, rows: int, seed: int) -> Array:
+        """FP32 [rows, features ≥ 4] that it takes."""
+        return feature_rows(rows, seed)
+
     def test_onnx_gives_the_same_bits(self) -> None:
-        transform = self.make().fit(feature_rows(100, seed=1))
+        transform = self.make().fit(self.rows(100, seed=1))
         session = onnxruntime.InferenceSession(transform.to_onnx(), providers=["CPUExecutionProvider"])
         for rows in (1, 64, 500):
-            fresh = feature_rows(rows, seed=rows)
+            fresh = self.rows(rows, seed=rows)
             (answer,) = session.run(["y"], {"x": fresh})
             assert answer.tobytes() == transform.apply(fresh).tobytes()
 
     def test_same_rows_same_bytes(self) -> None:
-        rows = feature_rows(50, seed=2)
+        rows = self.rows(50, seed=2)
         assert self.make().fit(rows).to_onnx() == self.make().fit(rows.copy()).to_onnx()
 
     def test_keeps_rows_apart_and_finite(self) -> None:
-        rows = feature_rows(40, seed=3)
+        rows = self.rows(40, seed=3)
         transform = self.make().fit(rows)
         together = transform.apply(rows)
         assert together.dtype == np.float32
@@ -46,12 +50,12 @@ class TransformConformance(ABC):
         assert np.concatenate([transform.apply(row[None]) for row in rows]).tobytes() == together.tobytes()
 
     def test_signature_says_what_it_takes(self) -> None:
-        transform = self.make().fit(feature_rows(10, seed=4))
-        assert transform.signature.check({"x": feature_rows(3, seed=5)}) == 3
+        transform = self.make().fit(self.rows(10, seed=4))
+        assert transform.signature.check({"x": self.rows(3, seed=5)}) == 3
         assert transform.signature.outputs[0].name == "y"
 
     def test_odd_rows_are_refused(self) -> None:
-        rows = feature_rows(10, seed=6)
+        rows = self.rows(10, seed=6)
         hole = rows.copy()
         hole[3, 2] = np.nan
         for odd in (rows[:0], rows[:, :0], rows.astype(np.float64), rows[0], hole):
@@ -62,4 +66,4 @@ class TransformConformance(ABC):
 
     def test_unfitted_is_a_bug(self) -> None:
         with pytest.raises(Bug):
-            self.make().apply(feature_rows(3, seed=7))
+            self.make().apply(self.rows(3, seed=7))

@@ -1,4 +1,4 @@
-"""The contract of a transform: FP32 [rows, features] in and out, fitted on training rows only."""
+"""The contract of a transform: FP32 [rows, features] in, FP32 [rows, columns] out, fitted on training rows only."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Self, final
@@ -39,7 +39,7 @@ class Transform(ABC):
 
     @final
     def apply(self, rows: Array) -> Array:
-        """The transformed rows, FP32 of the same shape."""
+        """The transformed rows, FP32 [rows, columns]."""
         if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] != self._fitted():
             raise Invalid(f"expected float32 [rows, {self.width}], got {rows.dtype} {list(rows.shape)}")
         return self._apply(rows)
@@ -49,13 +49,13 @@ class Transform(ABC):
         """An ONNX model from ``x`` to ``y``; the same fit gives the same bytes."""
         from onnx import TensorProto, helper
 
-        shape = [None, self._fitted()]
+        given, made = [None, self._fitted()], [None, self._columns()]
         nodes, constants = self._onnx_nodes(self.input_name, self.output_name)
         graph = helper.make_graph(
             nodes,
             type(self).__name__,
-            [helper.make_tensor_value_info(self.input_name, TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info(self.output_name, TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(self.input_name, TensorProto.FLOAT, given)],
+            [helper.make_tensor_value_info(self.output_name, TensorProto.FLOAT, made)],
             initializer=constants,
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -63,14 +63,18 @@ class Transform(ABC):
 
     @property
     def signature(self) -> Signature:
-        shape = (-1, self._fitted())
+        given, made = (-1, self._fitted()), (-1, self._columns())
         return Signature(
-            (TensorSpec(self.input_name, Datatype.FP32, shape),), (TensorSpec(self.output_name, Datatype.FP32, shape),)
+            (TensorSpec(self.input_name, Datatype.FP32, given),), (TensorSpec(self.output_name, Datatype.FP32, made),)
         )
 
     def _fitted(self) -> int:
         if not self.width:
             raise Bug(f"{type(self).__name__} is used before it was fitted")
+        return self.width
+
+    def _columns(self) -> int:
+        """How many come out; as many as go in, unless said otherwise."""
         return self.width
 
     @abstractmethod
