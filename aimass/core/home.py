@@ -31,6 +31,11 @@ class Home:
         return self.path / "journal"
 
     @property
+    def marks(self) -> Path:
+        """What runs in each replica just now, for who finds it dead; see ``serving.marks``."""
+        return self.path / "marks"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

@@ -107,7 +107,7 @@ class RunRow(Base):
     recipe_text: Mapped[str]
     recipe_digest: Mapped[str]
     job: Mapped[str | None]  # Ray's submission id
-    status: Mapped[str]  # queued | running | succeeded | failed | cancelled
+    status: Mapped[str]  # a RunStatus
     error: Mapped[str | None]
     report: Mapped[dict[str, Any] | None]
     proposal: Mapped[dict[str, Any] | None]  # a service document as data
@@ -203,3 +203,30 @@ class UsageHourRow(Base):
     first_at: Mapped[float]
     last_at: Mapped[float]
     __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class CrashRow(Base):
+    """A replica that died of a fault of its own, and one revision that ran in it then."""
+
+    __tablename__ = "crashes"
+    process: Mapped[str] = mapped_column(primary_key=True)
+    service: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    node: Mapped[str]  # empty: while it was loaded
+    cause: Mapped[str]  # the signal
+    share: Mapped[float]  # of the blame: 1 where the thread that died was running it
+    at: Mapped[float]
+
+
+class AsideMoveRow(Base):
+    """A revision that no replica loads from here on, or that they load again."""
+
+    __tablename__ = "aside_moves"
+    id: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=True)
+    service: Mapped[str]
+    revision: Mapped[int]
+    is_aside: Mapped[bool]
+    who: Mapped[str]
+    why: Mapped[str]
+    at: Mapped[float]
+    __table_args__ = (ForeignKeyConstraint(["service", "revision"], ["revisions.service", "revisions.number"]),)
