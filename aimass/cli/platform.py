@@ -121,7 +121,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Tell what is wrong with this machine or platform, and how to mend it. Exit code 1 if something is."""
-    from aimass.control.platform.checks import State
+    from aimass.control.platform.checks import Level
     from aimass.control.platform.doctor import examine
 
     if measure:
@@ -131,14 +131,14 @@ def doctor(
     if as_json:
         terminal.write_json([dataclasses.asdict(finding) for finding in findings])
     else:
-        signs = {State.OK: "[green]✓[/]", State.WARN: "[yellow]![/]", State.BAD: "[red]✗[/]"}
+        signs = {Level.OK: "[green]✓[/]", Level.WARN: "[yellow]![/]", Level.BAD: "[red]✗[/]"}
         out = terminal.console()
         for finding in findings:
-            out.print(f"{signs[finding.state]} ", end="")
+            out.print(f"{signs[finding.level]} ", end="")
             terminal.say(f"{finding.what}: {finding.says}")
-            if finding.mend and finding.state != State.OK:
+            if finding.mend and finding.level != Level.OK:
                 terminal.say(f"    {finding.mend}")
-    if any(finding.state == State.BAD for finding in findings):
+    if any(finding.level == Level.BAD for finding in findings):
         sys.exit(1)
 
 

@@ -144,7 +144,7 @@ def _finish(shop: Workshop, name: str, kind: str, data: bytes, signature: Signat
         data=data,
         signature=signature,
         profile=profile(folder, RUNTIME, signature),
-        runtime=OnnxRuntime.load(folder, signature, "cpu"),
+        runtime=OnnxRuntime.load(folder, signature),
     )
     shop.progress({"kind": "built", "name": name, "size_bytes": len(data), "us": built.profile.time_us(1)})
     return built

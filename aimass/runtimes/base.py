@@ -8,8 +8,6 @@ from aimass.core.batch import Batch
 from aimass.core.errors import Invalid, NotFound
 from aimass.core.signature import Signature
 
-DEVICES = ("auto", "cpu", "cuda")
-
 
 class Runtime(ABC):
     """One loaded version. ``predict`` may be called from several threads at once."""
@@ -20,16 +18,16 @@ class Runtime(ABC):
 
     @final
     @classmethod
-    def load(cls, folder: Path, signature: Signature, device: str = "auto") -> Self:
+    def load(cls, folder: Path, signature: Signature, gpus: float = 0.0) -> Self:
         """Load the folder of files; ``Invalid`` when they are not what ``signature`` says.
 
-        ``device``: "cuda" is refused where there is none; "auto" takes it where it is.
+        ``gpus``: that part of the one GPU that this process was given, ``Unavailable`` where there is none; 0: the CPU.
         """
-        if device not in DEVICES:
-            raise Invalid(f"device {device!r} is none of {', '.join(DEVICES)}", field="device")
+        if not 0 <= gpus <= 1:
+            raise Invalid(f"a version runs on one GPU or a part of it, not on {gpus:g}", field="gpus")
         if not folder.is_dir():
             raise NotFound(f"{folder} is not a folder; check the version out first")
-        return cls._load(folder, signature, device)
+        return cls._load(folder, signature, gpus)
 
     @final
     def predict(self, batch: Batch) -> Batch:
@@ -43,7 +41,7 @@ class Runtime(ABC):
 
     @classmethod
     @abstractmethod
-    def _load(cls, folder: Path, signature: Signature, device: str) -> Self: ...
+    def _load(cls, folder: Path, signature: Signature, gpus: float) -> Self: ...
 
     @abstractmethod
     def _predict(self, batch: Batch) -> Batch: ...

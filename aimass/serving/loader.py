@@ -87,7 +87,7 @@ class LoadedPlan:
         return self._cost.us(rows)
 
 
-def load(layout: Layout, checkout: Checkout, device: str = "auto") -> LoadedPlan:
+def load(layout: Layout, checkout: Checkout, gpus: float = 0.0) -> LoadedPlan:
     """The layout in memory, warm; connected where all of it runs here. ``checkout`` gives a folder with a node's files,
     verified.
 
@@ -95,7 +95,7 @@ def load(layout: Layout, checkout: Checkout, device: str = "auto") -> LoadedPlan
     """
     owned: list[_Closable] = []
     try:
-        calls = {node.name: _call(node, checkout, device, owned) for node in layout.nodes_all() if _is_called(node)}
+        calls = {node.name: _call(node, checkout, gpus, owned) for node in layout.nodes_all() if _is_called(node)}
         plan = LoadedPlan(layout, calls, owned)
         if not plan.is_plain and not layout.apps:
             plan.connect({})
@@ -112,10 +112,10 @@ def _is_called(node: LayoutNode) -> bool:
     return node.choice is None and not node.remote
 
 
-def _call(node: LayoutNode, checkout: Checkout, device: str, owned: list[_Closable]) -> Predict:
+def _call(node: LayoutNode, checkout: Checkout, gpus: float, owned: list[_Closable]) -> Predict:
     if node.combine:
         return Combine(node.combine, node.weights, node.classes, node.signature, node.quorum)
-    runtime = plugins.load(RUNTIMES, node.runtime).load(checkout(node.files), node.signature, device)
+    runtime = plugins.load(RUNTIMES, node.runtime).load(checkout(node.files), node.signature, gpus)
     owned.append(runtime)
     predict: Predict = runtime.predict
     return predict

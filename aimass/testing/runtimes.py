@@ -20,6 +20,7 @@ class RuntimeConformance(ABC):
 
     kind: type[Runtime]
     tolerance = 1e-5
+    gpus = 0.0  # the part of a GPU that its versions run on
 
     @abstractmethod
     def write(self, folder: Path) -> Signature:
@@ -29,6 +30,9 @@ class RuntimeConformance(ABC):
     def expected(self, batch: Batch) -> Batch:
         """What that model answers, found in another way."""
 
+    def load(self, folder: Path, signature: Signature) -> Runtime:
+        return self.kind.load(folder, signature, self.gpus)
+
     @pytest.fixture
     def version(self, tmp_path: Path) -> tuple[Path, Signature]:
         return tmp_path, self.write(tmp_path)
@@ -37,7 +41,7 @@ class RuntimeConformance(ABC):
     def test_answers_as_expected(self, version: tuple[Path, Signature], rows: int) -> None:
         folder, signature = version
         batch = random_rows(signature.inputs, rows, np.random.default_rng(rows))
-        runtime = self.kind.load(folder, signature)
+        runtime = self.load(folder, signature)
         answer, expected = runtime.predict(batch), self.expected(batch)
         assert list(answer) == [spec.name for spec in signature.outputs]
         for spec in signature.outputs:
@@ -48,7 +52,7 @@ class RuntimeConformance(ABC):
     def test_rows_do_not_see_each_other(self, version: tuple[Path, Signature]) -> None:
         folder, signature = version
         batch = random_rows(signature.inputs, 20, np.random.default_rng(0))
-        runtime = self.kind.load(folder, signature)
+        runtime = self.load(folder, signature)
         together = runtime.predict(batch)
         for row in range(20):
             alone = runtime.predict({name: array[row : row + 1] for name, array in batch.items()})
@@ -57,7 +61,7 @@ class RuntimeConformance(ABC):
 
     def test_answers_many_threads(self, version: tuple[Path, Signature]) -> None:
         folder, signature = version
-        runtime = self.kind.load(folder, signature)
+        runtime = self.load(folder, signature)
         batches = [random_rows(signature.inputs, 3, np.random.default_rng(seed)) for seed in range(64)]
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(runtime.predict, batches))
@@ -69,7 +73,7 @@ class RuntimeConformance(ABC):
     def test_the_signature_chooses_outputs(self, version: tuple[Path, Signature]) -> None:
         folder, signature = version
         last = replace(signature, outputs=signature.outputs[-1:])
-        answer = self.kind.load(folder, last).predict(random_rows(signature.inputs, 2, np.random.default_rng(0)))
+        answer = self.load(folder, last).predict(random_rows(signature.inputs, 2, np.random.default_rng(0)))
         assert list(answer) == [last.outputs[0].name]
 
     def test_a_signature_that_does_not_fit_is_refused(self, version: tuple[Path, Signature]) -> None:
@@ -82,10 +86,10 @@ class RuntimeConformance(ABC):
             replace(first, shape=(-1, 2, 3, 4)),
         ):
             with pytest.raises(Invalid) as caught:
-                self.kind.load(folder, replace(signature, inputs=(wrong, *signature.inputs[1:])))
+                self.load(folder, replace(signature, inputs=(wrong, *signature.inputs[1:])))
             assert caught.value.field == wrong.name
         with pytest.raises(Invalid) as caught:
-            self.kind.load(folder, replace(signature, outputs=(replace(signature.outputs[0], name="nothing"),)))
+            self.load(folder, replace(signature, outputs=(replace(signature.outputs[0], name="nothing"),)))
         assert caught.value.field == "nothing"
 
     def test_what_is_not_a_model_is_refused(self, version: tuple[Path, Signature], tmp_path: Path) -> None:
@@ -93,23 +97,24 @@ class RuntimeConformance(ABC):
         for path in folder.iterdir():
             path.write_bytes(b"not a model")
         with pytest.raises(AimassError):
-            self.kind.load(folder, signature)
+            self.load(folder, signature)
         for path in folder.iterdir():
             path.unlink()
         with pytest.raises(AimassError):
-            self.kind.load(folder, signature)
+            self.load(folder, signature)
         with pytest.raises(AimassError):
-            self.kind.load(tmp_path / "absent", signature)
+            self.load(tmp_path / "absent", signature)
 
     def test_devices(self, version: tuple[Path, Signature]) -> None:
         folder, signature = version
-        assert self.kind.load(folder, signature, "cpu").device == "cpu"
-        with pytest.raises(Invalid):
-            self.kind.load(folder, signature, "abacus")
+        assert self.load(folder, signature).device == ("cuda" if self.gpus else "cpu")
+        for gpus in (-0.5, 1.5):
+            with pytest.raises(Invalid, match="one GPU"):
+                self.kind.load(folder, signature, gpus)
 
     def test_closed_is_unavailable(self, version: tuple[Path, Signature]) -> None:
         folder, signature = version
-        runtime = self.kind.load(folder, signature)
+        runtime = self.load(folder, signature)
         runtime.close()
         runtime.close()
         with pytest.raises(Unavailable):

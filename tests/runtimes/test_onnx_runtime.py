@@ -12,7 +12,7 @@ from aimass.core.batch import Batch
 from aimass.core.errors import Bug, Invalid, NotFound, Unavailable
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.runtimes import RUNTIMES
-from aimass.runtimes.cuda import has_cuda
+from aimass.runtimes.cuda import why_no_cuda
 from aimass.runtimes.onnx import MODEL_FILE, OnnxRuntime, open_session
 from aimass.runtimes.onnx_signature import read_signature
 from aimass.testing.runtimes import RuntimeConformance
@@ -93,13 +93,14 @@ def test_files_are_named(tmp_path: Path) -> None:
 
 def test_cuda_is_refused_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signature = write_linear(tmp_path / MODEL_FILE)
-    monkeypatch.setattr("aimass.runtimes.onnx.has_cuda", lambda: False)
-    with pytest.raises(Unavailable, match="CUDA"):
-        OnnxRuntime.load(tmp_path, signature, "cuda")
+    monkeypatch.setattr("aimass.runtimes.onnx.why_no_cuda", lambda: "no NVIDIA driver offers a GPU")
+    with pytest.raises(Unavailable, match="was to run on a GPU, but no NVIDIA driver offers a GPU") as caught:
+        OnnxRuntime.load(tmp_path, signature, 0.5)
+    assert caught.value.field == "gpus"
 
 
 def test_looking_for_cuda_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    assert isinstance(has_cuda(), bool)
+    assert isinstance(why_no_cuda(), str)
     assert capfd.readouterr() == ("", "")
 
 

@@ -226,7 +226,7 @@ def test_what_the_machine_lacks_is_refused() -> None:
     text = VOTE.replace("forest@1,", "forest@1, placement: fanout, gpus: 0.5,")
     none = explained(graph_from(text), machine=replace(MACHINE, gpus=0))
     assert none.chosen == ""
-    assert "asks for 0.5 GPUs; this machine has 0" in none.why
+    assert "needs 1 GPU(s) for all its replicas; this machine has 0" in none.why
     assert explained(graph_from(text), machine=replace(MACHINE, gpus=1)).chosen
 
 

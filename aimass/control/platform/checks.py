@@ -14,16 +14,16 @@ from aimass.control.platform.processes import MARK
 from aimass.core.errors import Invalid, Unavailable
 from aimass.core.settings import Settings
 
-MIN_MEMORY = 2048 * MIB  # Ray's head, gateway, console and reconciler hold 1.5 GiB, a run some more
-MIN_SHARED_MEMORY = 256 * MIB  # Ray's object store
-MIN_DISK = 512 * MIB
-ROOMY_DISK = 2048 * MIB
+MIN_MEMORY_BYTES = 2048 * MIB  # Ray's head, gateway, console and reconciler hold 1.5 GiB, a run some more
+MIN_SHARED_MEMORY_BYTES = 256 * MIB  # Ray's object store
+MIN_DISK_BYTES = 512 * MIB
+ROOMY_DISK_BYTES = 2048 * MIB
 MIN_PYTHON = (3, 11)
 NO_SETTINGS = {"AIMASS_URL", "AIMASS_KEY", MARK}  # read by the command line; set for our own processes
 
 
-class State(StrEnum):
-    """How a finding stands."""
+class Level(StrEnum):
+    """How bad a finding is."""
 
     OK = "ok"
     WARN = "warn"
@@ -35,7 +35,7 @@ class Finding:
     """One thing that was looked at."""
 
     what: str
-    state: State
+    level: Level
     says: str
     mend: str = ""
 
@@ -55,6 +55,7 @@ def judge(machine: Machine, home: Path, temporary: Path) -> list[Finding]:
         _disk("disk for Ray's logs and sockets", machine.temporary_free, temporary),
         _memory(machine),
         _shared_memory(machine),
+        _gpus(machine),
     ]
 
 
@@ -68,7 +69,7 @@ def unknown_settings(environment: Iterable[str]) -> list[Finding]:
             near = difflib.get_close_matches(rest, fields, 1)
             known = ", ".join(f"AIMASS_{field}" for field in near or fields)
             mend = f"did you mean {known}?" if near else f"there are: {known}"
-            found.append(Finding("environment", State.WARN, f"{name} is no setting and does nothing", mend))
+            found.append(Finding("environment", Level.WARN, f"{name} is no setting and does nothing", mend))
     return found
 
 
@@ -102,7 +103,7 @@ def check_tls(cert: Path, key: Path) -> None:
 
 def refuse_if_bad(findings: Iterable[Finding]) -> None:
     """``Unavailable`` with everything that is bad, before anything is started."""
-    bad = [f"{finding.what}: {finding.says}; {finding.mend}" for finding in findings if finding.state == State.BAD]
+    bad = [f"{finding.what}: {finding.says}; {finding.mend}" for finding in findings if finding.level == Level.BAD]
     if bad:
         raise Unavailable("; ".join(bad))
 
@@ -111,8 +112,8 @@ def _python(machine: Machine) -> Finding:
     version = tuple(int(part) for part in machine.python.split(".")[:2])
     says = f"{machine.python} on {machine.system}"
     if version < MIN_PYTHON:
-        return Finding("python", State.BAD, says, "AI Mass needs Python 3.11 or newer; install it and remove .venv")
-    return Finding("python", State.OK, says)
+        return Finding("python", Level.BAD, says, "AI Mass needs Python 3.11 or newer; install it and remove .venv")
+    return Finding("python", Level.OK, says)
 
 
 def _packages(machine: Machine) -> Iterable[Finding]:
@@ -120,10 +121,10 @@ def _packages(machine: Machine) -> Iterable[Finding]:
     if "onnxruntime-gpu" in missing and machine.system != "Linux":
         missing.remove("onnxruntime-gpu")
     if missing:
-        yield Finding("packages", State.BAD, f"not installed: {', '.join(missing)}", "run: make up")
+        yield Finding("packages", Level.BAD, f"not installed: {', '.join(missing)}", "run: make up")
     else:
         installed = ", ".join(f"{name} {version}" for name, version in machine.packages.items() if version)
-        yield Finding("packages", State.OK, installed)
+        yield Finding("packages", Level.OK, installed)
 
 
 def _writable(why_not: str, home: Path) -> Finding:
@@ -131,37 +132,46 @@ def _writable(why_not: str, home: Path) -> Finding:
         mend = "choose another folder with AIMASS_HOME"
         if why_not == os.strerror(errno.ENOSPC):
             mend = f"free some space, or {mend}"
-        return Finding("home", State.BAD, f"cannot write to {home}: {why_not}", mend)
-    return Finding("home", State.OK, f"{home} can be written")
+        return Finding("home", Level.BAD, f"cannot write to {home}: {why_not}", mend)
+    return Finding("home", Level.OK, f"{home} can be written")
 
 
 def _disk(what: str, free: int, folder: Path) -> Finding:
     if free < 0:
-        return Finding(what, State.WARN, f"cannot tell how much is free for {folder}")
+        return Finding(what, Level.WARN, f"cannot tell how much is free for {folder}")
     says = f"{size(free)} free for {folder}"
-    if free < MIN_DISK:
-        return Finding(what, State.BAD, says, f"at least {size(MIN_DISK)} are needed; free some space")
-    if free < ROOMY_DISK:
-        return Finding(what, State.WARN, says, "runs and artifacts will fill this soon; free some space")
-    return Finding(what, State.OK, says)
+    if free < MIN_DISK_BYTES:
+        return Finding(what, Level.BAD, says, f"at least {size(MIN_DISK_BYTES)} are needed; free some space")
+    if free < ROOMY_DISK_BYTES:
+        return Finding(what, Level.WARN, says, "runs and artifacts will fill this soon; free some space")
+    return Finding(what, Level.OK, says)
 
 
 def _memory(machine: Machine) -> Finding:
     free = machine.memory_available
     if free < 0:
-        return Finding("memory", State.WARN, "cannot tell how much is available")
+        return Finding("memory", Level.WARN, "cannot tell how much is available")
     says = f"{size(free)} available, {machine.cpus} cores"
-    if free < MIN_MEMORY:
-        return Finding("memory", State.BAD, says, f"at least {size(MIN_MEMORY)} are needed; end something large")
-    return Finding("memory", State.OK, says)
+    if free < MIN_MEMORY_BYTES:
+        return Finding("memory", Level.BAD, says, f"at least {size(MIN_MEMORY_BYTES)} are needed; end something large")
+    return Finding("memory", Level.OK, says)
 
 
 def _shared_memory(machine: Machine) -> Finding:
     free = machine.shared_memory_free
     if free < 0:
-        return Finding("/dev/shm", State.OK, "not used on this system")
+        return Finding("/dev/shm", Level.OK, "not used on this system")
     says = f"{size(free)} free"
-    if free < MIN_SHARED_MEMORY:
-        mend = f"at least {size(MIN_SHARED_MEMORY)} are needed for Ray's objects; in Docker: --shm-size=1g"
-        return Finding("/dev/shm", State.BAD, says, mend)
-    return Finding("/dev/shm", State.OK, says)
+    if free < MIN_SHARED_MEMORY_BYTES:
+        mend = f"at least {size(MIN_SHARED_MEMORY_BYTES)} are needed for Ray's objects; in Docker: --shm-size=1g"
+        return Finding("/dev/shm", Level.BAD, says, mend)
+    return Finding("/dev/shm", Level.OK, says)
+
+
+def _gpus(machine: Machine) -> Finding:
+    if not machine.gpus:
+        return Finding("GPUs", Level.OK, "none; models run on the CPU, and nodes that ask for `gpus` are refused")
+    if machine.no_cuda:
+        says = f"{machine.gpus}, which onnxruntime cannot use: {machine.no_cuda}"
+        return Finding("GPUs", Level.WARN, says, "until then, nodes that ask for `gpus` do not load")
+    return Finding("GPUs", Level.OK, f"{machine.gpus}, for nodes that ask for `gpus`; the others run on the CPU")

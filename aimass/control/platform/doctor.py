@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from aimass.control.platform import leftovers, lock, machine, ports
-from aimass.control.platform.checks import Finding, State, judge, unknown_settings
+from aimass.control.platform.checks import Finding, Level, judge, unknown_settings
 from aimass.control.platform.processes import Process, all_pids, inspect, members
 from aimass.control.platform.ray_dir import ray_dir_of
 from aimass.control.revisions.soundness import examine_services
@@ -41,7 +41,7 @@ def foreign_rays(home: Home) -> list[Process]:
 def _home(home: Home) -> Iterator[Finding]:
     if home.path.exists() and stat.S_IMODE(home.path.stat().st_mode) & 0o077:
         yield Finding(
-            "home", State.WARN, f"{home.path} is open to other users of the machine", f"run: chmod 700 {home.path}"
+            "home", Level.WARN, f"{home.path} is open to other users of the machine", f"run: chmod 700 {home.path}"
         )
 
 
@@ -51,14 +51,14 @@ def _key(home: Home) -> Iterator[Finding]:
             "aimass down, then aimass up writes a new admin key there; or, with another admin key: "
             "AIMASS_KEY=… aimass keys create mine --scope admin. Revoke the lost one: aimass keys list"
         )
-        yield Finding("key", State.WARN, f"{home.key_file} is gone, and commands here have no key", mend)
+        yield Finding("key", Level.WARN, f"{home.key_file} is gone, and commands here have no key", mend)
     elif not home.key_file.exists():
-        yield Finding("key", State.OK, f"none yet; the first start writes {home.key_file}")
+        yield Finding("key", Level.OK, f"none yet; the first start writes {home.key_file}")
     elif stat.S_IMODE(home.key_file.stat().st_mode) & 0o077:
         mend = f"run: chmod 600 {home.key_file}"
-        yield Finding("key", State.WARN, f"{home.key_file} can be read by other users", mend)
+        yield Finding("key", Level.WARN, f"{home.key_file} can be read by other users", mend)
     else:
-        yield Finding("key", State.OK, f"{home.key_file}, for its owner only")
+        yield Finding("key", Level.OK, f"{home.key_file}, for its owner only")
 
 
 def _platform(settings: Settings) -> Iterator[Finding]:
@@ -67,18 +67,18 @@ def _platform(settings: Settings) -> Iterator[Finding]:
     if runs is not None:
         ready = "runs" if runs.ready else "is starting"
         where = f"calls {runs.url}, {f'gRPC {runs.grpc}, ' if runs.grpc else ''}control {runs.control_url}"
-        yield Finding("platform", State.OK, f"{ready} as pid {runs.pid}: {where}")
+        yield Finding("platform", Level.OK, f"{ready} as pid {runs.pid}: {where}")
         return
     if lock.is_held(home):
         starts = lock.holder(home)
         says = f"is starting or stopping as pid {starts.pid}" if starts else "is being stopped by aimass down"
-        yield Finding("platform", State.OK, says)
+        yield Finding("platform", Level.OK, says)
         return
     left = leftovers.find(home)
     if left:
-        yield Finding("platform", State.WARN, f"a dead one left {left}", "aimass up or aimass down clears them")
+        yield Finding("platform", Level.WARN, f"a dead one left {left}", "aimass up or aimass down clears them")
     else:
-        yield Finding("platform", State.OK, f"none runs from {home.path}; start it with: aimass up")
+        yield Finding("platform", Level.OK, f"none runs from {home.path}; start it with: aimass up")
     options = [(settings.port, "--port"), (settings.control_port, "--control-port")]
     if settings.ingress == "own":
         options.append((settings.grpc_port, "--grpc-port"))
@@ -88,17 +88,17 @@ def _platform(settings: Settings) -> Iterator[Finding]:
 
 def _port(host: str, port: int, option: str) -> Finding:
     if ports.is_free(host, port):
-        return Finding(f"port {port}", State.OK, "free")
+        return Finding(f"port {port}", Level.OK, "free")
     owner = next((item for item in ports.listeners() if item.port == port), None)
     says = f"taken by {ports.describe(owner)}" if owner else "taken by a process that this user may not see"
-    return Finding(f"port {port}", State.BAD, says, f"stop it, or start with {option} and another number")
+    return Finding(f"port {port}", Level.BAD, says, f"stop it, or start with {option} and another number")
 
 
 def _foreign_rays(home: Home) -> Iterator[Finding]:
     for head in foreign_rays(home):
         whose = ports.platform_home(head.pid)
         says = f"the AI Mass of {whose} (pid {head.pid})" if whose else f"not ours (pid {head.pid})"
-        yield Finding("another Ray", State.OK, f"{says}; left alone, ours runs beside it on free ports")
+        yield Finding("another Ray", Level.OK, f"{says}; left alone, ours runs beside it on free ports")
 
 
 def _listeners(home: Home) -> Iterable[Finding]:
@@ -109,9 +109,9 @@ def _listeners(home: Home) -> Iterable[Finding]:
         what = f"listens on {item.host}:{item.port}"
         name = f"{_short(item.command)} (pid {item.pid})"
         if ipaddress.ip_address(item.host).is_loopback:
-            yield Finding(what, State.OK, name)
+            yield Finding(what, Level.OK, name)
         else:
-            yield Finding(what, State.WARN, name, "it can be reached from other machines; close it with a firewall")
+            yield Finding(what, Level.WARN, name, "it can be reached from other machines; close it with a firewall")
 
 
 def _short(command: str) -> str:

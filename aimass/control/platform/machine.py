@@ -24,10 +24,13 @@ class Machine:
     home_free: int
     temporary_free: int
     packages: dict[str, str]  # name → version; empty text: not installed
+    gpus: int = 0  # NVIDIA's
+    no_cuda: str = ""  # why onnxruntime cannot use them
 
 
 def look(home: Path, temporary: Path) -> Machine:
     """Gathers the facts. Writes a megabyte into the home (or where it would be made) and removes it: can it?"""
+    gpus = gpu_count()
     return Machine(
         python=platform.python_version(),
         system=platform.system(),
@@ -38,6 +41,8 @@ def look(home: Path, temporary: Path) -> Machine:
         home_free=_free(home),
         temporary_free=_free(temporary),
         packages={name: _version(name) for name in PACKAGES},
+        gpus=gpus,
+        no_cuda=_why_no_cuda() if gpus else "",
     )
 
 
@@ -73,6 +78,11 @@ def memory_available() -> int:
     return free
 
 
+def gpu_count(devices: Path = Path("/dev")) -> int:
+    """NVIDIA's devices of this machine."""
+    return sum(1 for item in devices.glob("nvidia[0-9]*") if item.name.removeprefix("nvidia").isdigit())
+
+
 def _existing(folder: Path) -> Path:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -84,6 +94,12 @@ def _free(folder: Path) -> int:
         return shutil.disk_usage(_existing(folder)).free
     except OSError:
         return -1
+
+
+def _why_no_cuda() -> str:
+    from aimass.runtimes.cuda import why_no_cuda  # brings onnxruntime
+
+    return why_no_cuda()
 
 
 def _version(package: str) -> str:

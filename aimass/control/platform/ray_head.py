@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aimass.control.platform.checks import MIN_SHARED_MEMORY
+from aimass.control.platform.checks import MIN_SHARED_MEMORY_BYTES
 from aimass.control.platform.processes import MARK
 from aimass.control.platform.ray_dir import temporary_of
 from aimass.core.home import Home, write_whole
@@ -75,7 +75,7 @@ def start(folder: Path, log: Path) -> RayHead:
             namespace=NAMESPACE,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
-            object_store_memory=MIN_SHARED_MEMORY,
+            object_store_memory=MIN_SHARED_MEMORY_BYTES,
             log_to_driver=False,
             logging_level=logging.ERROR,
             _node_ip_address="127.0.0.1",

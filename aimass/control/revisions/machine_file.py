@@ -24,7 +24,7 @@ def machine_of(settings: Settings) -> Machine:
         source=source,
         cores=cores,
         memory_bytes=free if free >= 0 else None,
-        gpus=gpu_count(),
+        gpus=facts.gpu_count(),
         gateways=settings.gateway_max_replicas,
     )
 
@@ -35,11 +35,6 @@ def store_costs(home: Home, measured: dict[str, float], at: str) -> Path:
     text = json.dumps({"format": FORMAT, "measured_at": at, "costs": measured}, indent=2)
     write_whole(path, f"{text}\n".encode())
     return path
-
-
-def gpu_count(devices: Path = Path("/dev")) -> int:
-    """NVIDIA's devices of this machine."""
-    return sum(1 for item in devices.glob("nvidia[0-9]*") if item.name.removeprefix("nvidia").isdigit())
 
 
 def _stored(home: Home) -> tuple[Costs, str]:

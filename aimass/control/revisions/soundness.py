@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from aimass.client.control import Control
 from aimass.control.platform import leftovers
-from aimass.control.platform.checks import Finding, State
+from aimass.control.platform.checks import Finding, Level
 from aimass.control.revisions.standing import standings
 from aimass.core.errors import AimassError, Unauthenticated
 from aimass.core.home import Home
@@ -32,7 +32,7 @@ def examine_services(settings: Settings) -> Iterator[Finding]:
         found += _loaded(home)
     except AimassError as error:
         yield Finding(
-            "services", State.WARN, f"cannot be looked at: {error.message}", "once that is mended, look again"
+            "services", Level.WARN, f"cannot be looked at: {error.message}", "once that is mended, look again"
         )
         return
     finally:
@@ -40,7 +40,7 @@ def examine_services(settings: Settings) -> Iterator[Finding]:
     if found:
         yield from found
     else:
-        yield Finding("services", State.OK, f"{count} deployed, their artifacts are whole")
+        yield Finding("services", Level.OK, f"{count} deployed, their artifacts are whole")
 
 
 def _stored(session: Session, store: ArtifactStore) -> tuple[list[Finding], int]:
@@ -54,9 +54,9 @@ def _stored(session: Session, store: ArtifactStore) -> tuple[list[Finding], int]
                 try:
                     store.check(digest)
                 except AimassError as error:
-                    what, state = f"service {name}, revision {number}", State.WARN
+                    what, state = f"service {name}, revision {number}", Level.WARN
                     if number in now.weights:
-                        state = State.BAD
+                        state = Level.BAD
                     mend = f"once that is done, replicas load it by themselves; or deploy {name} again"
                     found.append(Finding(what, state, f"{file}: {error.message}", mend))
     return found, len(deployed)
@@ -74,11 +74,11 @@ def _loaded(home: Home) -> list[Finding]:
             services = control.services()
     except Unauthenticated as error:
         mend = "with another admin key make a new one, or: aimass down, then aimass up, which writes one"
-        return [Finding("key", State.BAD, f"the platform does not take the key in {home.key_file}: {error}", mend)]
+        return [Finding("key", Level.BAD, f"the platform does not take the key in {home.key_file}: {error}", mend)]
     return [
         Finding(
             f"service {item['name']}, revision {item['revision']}",
-            State.BAD,
+            Level.BAD,
             f"replicas cannot load it: {reason}",
             f"replicas try again by themselves; or deploy {item['name']} again",
         )

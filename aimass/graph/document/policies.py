@@ -45,7 +45,7 @@ class PolicySpec(Part):
     placement: Literal["merged", "fused", "fanout"] | None = None
     replicas: ReplicasSpec | None = None
     cpus: float | None = Field(default=None, gt=0)
-    gpus: float | None = Field(default=None, ge=0)
+    gpus: float | None = Field(default=None, ge=0, le=1)  # a session runs on one; more replicas take more
 
     @field_validator("hedge_after_ms")
     @classmethod

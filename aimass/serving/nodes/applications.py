@@ -8,7 +8,7 @@ from ray.serve.schema import LoggingConfig
 from aimass.core.home import Home
 from aimass.core.policies import NodeScale
 from aimass.serving.batching.rules import Rules
-from aimass.serving.layout import Fanout, Layout
+from aimass.serving.layout import Layout
 from aimass.serving.nodes.deployment import Node
 from aimass.serving.nodes.environment import FAST_SERVE, PRIORITY
 from aimass.serving.sizing import size_of
@@ -27,7 +27,7 @@ def node_application(home: Home, layout: Layout, rules: Rules) -> serve.Applicat
     for name, fanout in layout.apps.items():
         deployment = _deployment(name, fanout.scale)
         others = bound if len(bound) == len(layout.apps) - 1 else []
-        bound.append(deployment.bind(name, home, fanout.layout.to_json(), rules, _device(fanout), *others))
+        bound.append(deployment.bind(name, home, fanout.layout.to_json(), rules, fanout.scale.gpus, *others))
     application: serve.Application = bound[-1]
     return application
 
@@ -49,8 +49,3 @@ def _deployment(name: str, scale: NodeScale) -> serve.Deployment:
         ray_actor_options=options,
         **size_of(scale),
     )
-
-
-def _device(fanout: Fanout) -> str:
-    """A node that asks for no GPU leaves them to those that do."""
-    return "cuda" if fanout.scale.gpus else "cpu"

@@ -20,13 +20,14 @@ from aimass.storage.local import LocalStore
 
 
 class Node:
-    """The deployment's class. ``beside``: the application's other deployments, which it keeps and never calls."""
+    """The deployment's class. ``gpus``: what its replica asks Ray for, which shows it one GPU alone. ``beside``: the
+    application's other deployments, which it keeps and never calls."""
 
     async def __init__(  # type: ignore[misc]
-        self, name: str, home: Home, layout: Mapping[str, Any], rules: Rules, device: str, *beside: Any
+        self, name: str, home: Home, layout: Mapping[str, Any], rules: Rules, gpus: float, *beside: Any
     ) -> None:
         keep_to_own_address()
-        plan = await asyncio.to_thread(load_node, home, Layout.from_json(layout), device)
+        plan = await asyncio.to_thread(load_node, home, Layout.from_json(layout), gpus)
         self._runner = Runner(name, plan, rules, SystemClock())
 
     async def __del__(self) -> None:
@@ -45,11 +46,11 @@ class Node:
         return self._runner.figures()
 
 
-def load_node(home: Home, layout: Layout, device: str) -> LoadedPlan:
+def load_node(home: Home, layout: Layout, gpus: float) -> LoadedPlan:
     """A node's own layout in memory."""
     store = LocalStore(home.artifacts)
 
     def check_out(files: Mapping[str, Digest]) -> Path:
         return checkout(store, files, home.cache)
 
-    return load(layout, check_out, device)
+    return load(layout, check_out, gpus)

@@ -99,7 +99,7 @@ def _judge(made: Alternative, demand: Demand) -> Alternative:
 
 def _why_impossible(made: Alternative, figures: Figures, machine: Machine, limits: LimitsSpec) -> str:
     if machine.gpus is not None and figures.gpus > machine.gpus:
-        return f"asks for {figures.gpus:g} GPUs; this machine has {machine.gpus}"
+        return f"needs {figures.gpus} GPU(s) for all its replicas; this machine has {machine.gpus}"
     if machine.memory_bytes is not None and figures.memory_bytes > machine.memory_bytes:
         needed, there = figures.memory_bytes / 2**20, machine.memory_bytes / 2**20
         return f"needs {needed:,.0f} MiB with all its replicas; {there:,.0f} MiB are available"

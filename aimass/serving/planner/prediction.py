@@ -7,6 +7,7 @@ from aimass.graph.graph import Graph
 from aimass.serving.planner import course
 from aimass.serving.planner.capacity import PLENTY, machine_station, most_rps, stations
 from aimass.serving.planner.demand import Demand
+from aimass.serving.planner.devices import gpus_needed
 from aimass.serving.planner.machine import Costs
 from aimass.serving.planner.queueing import Waiting
 from aimass.serving.planner.units import Unit, units
@@ -39,7 +40,7 @@ class Figures:
     gateway_bytes: int  # models in each gateway replica
     nodes_bytes: int  # all replicas of deployments that are allowed
     memory_bytes: int  # the whole
-    gpus: float  # that its deployments ask for
+    gpus: int  # that all replicas of its deployments fill
     load: UnderLoad | None = None
     node_us: dict[str, float] = field(default_factory=dict)  # median of each unit where it runs
 
@@ -63,7 +64,7 @@ def predict(graph: Graph, placements: Placements, demand: Demand) -> Figures:
         gateway_bytes=here,
         nodes_bytes=away,
         memory_bytes=here * machine.gateways + away,
-        gpus=sum(unit.scale.gpus * max(1, unit.scale.max) for unit in made if unit.scale),
+        gpus=gpus_needed(unit.scale for unit in made if unit.scale),
         load=_under_load(made, plain, demand) if load.rps else None,
         node_us={"+".join(node.name for node in unit.nodes): round(unit.time_us(unit.rows(rows)), 1) for unit in made},
     )

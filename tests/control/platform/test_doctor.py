@@ -10,7 +10,7 @@ import pytest
 
 from aimass.control import deploy
 from aimass.control.keys import ensure_first_key
-from aimass.control.platform.checks import Finding, State, check_home, check_tls, judge, refuse_if_bad, unknown_settings
+from aimass.control.platform.checks import Finding, Level, check_home, check_tls, judge, refuse_if_bad, unknown_settings
 from aimass.control.platform.doctor import examine
 from aimass.control.platform.machine import MIB, Machine, look
 from aimass.core.errors import Invalid, Unavailable
@@ -34,7 +34,7 @@ HOME, TEMPORARY = Path("/srv/.aimass"), Path("/tmp")
 
 def test_a_good_machine_is_let_through() -> None:
     findings = judge(GOOD, HOME, TEMPORARY)
-    assert {finding.state for finding in findings} == {State.OK}
+    assert {finding.level for finding in findings} == {Level.OK}
     refuse_if_bad(findings)
 
 
@@ -59,6 +59,22 @@ def test_a_fault_is_refused_with_figures_and_the_way_out(fault: dict[str, object
         refuse_if_bad(judge(replace(GOOD, **fault), HOME, TEMPORARY))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("gpus", "no_cuda", "level", "says"),
+    [
+        (0, "", Level.OK, "none; models run on the CPU"),
+        (2, "", Level.OK, "2, for nodes that ask for `gpus`"),
+        (1, "not found: libcudnn.so.9; install", Level.WARN, "1, which onnxruntime cannot use: not found: libcudnn"),
+    ],
+)
+def test_gpus_are_named_with_what_they_are_for(gpus: int, no_cuda: str, level: Level, says: str) -> None:
+    found = next(
+        item for item in judge(replace(GOOD, gpus=gpus, no_cuda=no_cuda), HOME, TEMPORARY) if item.what == "GPUs"
+    )
+    assert found.level == level
+    assert says in found.says
+
+
 def test_a_misspelt_setting_is_named() -> None:
     known = ["AIMASS_HOME", "AIMASS_PORT", "AIMASS_KEY", "AIMASS_RAY_DIR", "PATH"]
     assert unknown_settings(known) == []
@@ -73,7 +89,7 @@ def test_a_misspelt_setting_is_named() -> None:
 def test_unknown_figures_warn_but_do_not_refuse() -> None:
     blind = replace(GOOD, memory_available=-1, shared_memory_free=-1, home_free=-1, temporary_free=-1)
     findings = judge(blind, HOME, TEMPORARY)
-    assert State.WARN in {finding.state for finding in findings}
+    assert Level.WARN in {finding.level for finding in findings}
     refuse_if_bad(findings)
 
 
@@ -108,7 +124,7 @@ def test_the_doctor_names_who_holds_the_port(tmp_path: Path) -> None:
         port = server.getsockname()[1]
         settings = Settings(home=Home(tmp_path / "home"), port=port)
         finding = next(finding for finding in examine(settings) if finding.what == f"port {port}")
-    assert finding.state == State.BAD
+    assert finding.level == Level.BAD
     assert "taken by pid " in finding.says
 
 
@@ -118,46 +134,46 @@ def _said(settings: Settings, what: str) -> list[Finding]:
 
 def test_the_doctor_names_services_and_the_artifacts_that_fail_them(tmp_path: Path) -> None:
     with open_desk(tmp_path) as desk:
-        assert [finding.state for finding in _said(desk.settings, "service")] == [State.OK]
+        assert [finding.level for finding in _said(desk.settings, "service")] == [Level.OK]
         deploy.deploy(desk.context, service_document("double@1", placement="fused"))
         desk.register("double", 3.0)
         deploy.deploy(desk.context, service_document("double@2", placement="fused"))
         (fine,) = _said(desk.settings, "service")
-        assert (fine.state, fine.says) == (State.OK, "1 deployed, their artifacts are whole")
+        assert (fine.level, fine.says) == (Level.OK, "1 deployed, their artifacts are whole")
         model = hashlib.sha256(times(3.0)).hexdigest()
         path = desk.settings.home.artifacts / model[:2] / model[2:]
         path.chmod(0o600)
         path.write_bytes(b"broken")
         (bad,) = _said(desk.settings, "service")
-        assert (bad.what, bad.state) == ("service twice, revision 2", State.BAD)
+        assert (bad.what, bad.level) == ("service twice, revision 2", Level.BAD)
         assert f"model.onnx: artifact {model} is corrupted" in bad.says
         path.unlink()
         (gone,) = _said(desk.settings, "service")
         assert f"artifact {model} is missing" in gone.says
         deploy.rollback(desk.context, "twice")
-        assert _said(desk.settings, "service")[0].state == State.OK, "what nobody needs is nobody's fault"
+        assert _said(desk.settings, "service")[0].level == Level.OK, "what nobody needs is nobody's fault"
 
 
 def test_the_doctor_misses_a_key_that_was_there(tmp_path: Path) -> None:
     with open_desk(tmp_path) as desk:
         home = desk.settings.home
-        assert [finding.state for finding in _said(desk.settings, "key")] == [State.OK]
+        assert [finding.level for finding in _said(desk.settings, "key")] == [Level.OK]
         home.key_file.unlink()
         (gone,) = _said(desk.settings, "key")
-        assert (gone.state, gone.says) == (State.WARN, f"{home.key_file} is gone, and commands here have no key")
+        assert (gone.level, gone.says) == (Level.WARN, f"{home.key_file} is gone, and commands here have no key")
         assert "aimass up writes a new admin key" in gone.mend
         assert ensure_first_key(desk.settings)
-        assert [finding.state for finding in _said(desk.settings, "key")] == [State.OK]
+        assert [finding.level for finding in _said(desk.settings, "key")] == [Level.OK]
 
 
 def test_the_doctor_minds_a_home_that_others_may_enter(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     settings = Settings(home=Home(tmp_path))
-    assert [(finding.state, finding.mend) for finding in _said(settings, "home")][-1:] == [
-        (State.WARN, f"run: chmod 700 {tmp_path}")
+    assert [(finding.level, finding.mend) for finding in _said(settings, "home")][-1:] == [
+        (Level.WARN, f"run: chmod 700 {tmp_path}")
     ]
     tmp_path.chmod(0o700)
-    assert State.WARN not in {finding.state for finding in _said(settings, "home")}
+    assert Level.WARN not in {finding.level for finding in _said(settings, "home")}
 
 
 def test_the_doctor_minds_the_mode_of_the_key(tmp_path: Path) -> None:
@@ -165,4 +181,4 @@ def test_the_doctor_minds_the_mode_of_the_key(tmp_path: Path) -> None:
     home.key_file.write_text("aim_secret")
     home.key_file.chmod(0o644)
     finding = next(finding for finding in examine(Settings(home=home)) if finding.what == "key")
-    assert (finding.state, finding.mend) == (State.WARN, f"run: chmod 600 {home.key_file}")
+    assert (finding.level, finding.mend) == (Level.WARN, f"run: chmod 600 {home.key_file}")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from aimass.control.platform.machine import gpu_count
 from aimass.control.platform.measuring.costs import Seen, derive
-from aimass.control.revisions.machine_file import gpu_count, machine_of, store_costs
+from aimass.control.revisions.machine_file import machine_of, store_costs
 from aimass.core.home import Home
 from aimass.core.settings import Settings
 from aimass.serving.planner.machine import DEFAULTS, Costs

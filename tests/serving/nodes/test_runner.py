@@ -28,7 +28,7 @@ def plan(tmp_path: Path) -> LoadedPlan:
     store = LocalStore(Home(tmp_path).artifacts)
     for digest in LAYOUT.digests:
         assert store.put(shelf().read(digest)) == digest
-    loaded = load_node(Home(tmp_path), LAYOUT, "cpu")
+    loaded = load_node(Home(tmp_path), LAYOUT, 0.0)
     loaded.inline_rows = 0
     return loaded
 
@@ -84,4 +84,4 @@ async def test_errors_are_values_and_the_replica_goes_on(plan: LoadedPlan) -> No
 
 def test_a_missing_artifact_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"model.onnx: artifact \w+ is missing"):
-        load_node(Home(tmp_path), LAYOUT, "cpu")
+        load_node(Home(tmp_path), LAYOUT, 0.0)
