@@ -21,6 +21,7 @@ from aimass.runtimes.conversion import check_conversion, to_onnx
 from aimass.runtimes.onnx import MODEL_FILE, OnnxRuntime
 from aimass.training.experiment import Progress, Trial
 from aimass.training.fitting import fit, fit_transform
+from aimass.training.site import Site
 
 RUNTIME = "onnx"
 INPUT = "x"
@@ -111,8 +112,9 @@ def build_models(
         rows = train.rows
         if step:
             rows, test = transforms[step][0].apply(rows), transforms[step][0].apply(test)
-        estimator = fit(trial.configuration, rows, train.labels)
-        model = _convert(shop, names[trial.number], estimator, test)
+        name = names[trial.number]
+        estimator = fit(trial.configuration, rows, train.labels, Site(shop.folder, name, shop.progress))
+        model = _convert(shop, name, estimator, test)
         built.append(replace(model, transform=step, trial=trial))
     return built
 

@@ -13,7 +13,7 @@ PROGRESS_FILE = "progress.jsonl"
 
 
 class ProgressLog:
-    """Called with each event; its kinds are stage, trial, trial_failed, built and ended."""
+    """Called with each event; its kinds are stage, trial, trial_failed, epoch, workers_lost, built and ended."""
 
     def __init__(self, folder: Path, console: Console, clock: Clock) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,6 +37,13 @@ def describe(event: Mapping[str, Any]) -> str:
         return f"trial {event['number'] + 1} {event['candidate']}: {values} ({event['seconds']:.1f} s)"
     if event["kind"] == "trial_failed":
         return f"trial {event['number'] + 1} {event['candidate']} failed: {event['error']}"
+    if event["kind"] == "epoch":
+        pids = ", ".join(map(str, event["pids"]))
+        done = f"epoch {event['epoch']} of {event['epochs']}"
+        return f"{event['model']}: {done}, loss {event['loss']:.4f} (workers {pids})"
+    if event["kind"] == "workers_lost":
+        lost = ", ".join(f"{rank} ({error})" for rank, error in event["lost"].items())
+        return f"{event['model']}: lost worker {lost}; going on after epoch {event['epoch']}"
     if event["kind"] == "built":
         return f"built {event['name']}: {event['size_bytes'] / 1000:,.0f} kB, {event['us']:,.0f} µs a row"
     return str(event.get("text", event["kind"]))

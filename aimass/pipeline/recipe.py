@@ -194,3 +194,4 @@ def _check_space(document: Document, name: str, spec: CandidateSpec) -> None:
 
 def _space(spec: CandidateSpec) -> Space:
     return {parameter: parse_domain(value) for parameter, value in spec.space.items()}
+        trainer.check({})

@@ -41,7 +41,10 @@ def to_onnx(estimator: Any, input_name: str, n_features: int, outputs: Sequence[
         raise Invalid(
             f"{name} has {2 if is_classifier else 1} output(s), {len(outputs)} were named: {', '.join(outputs)}"
         )
-    model = _convert(estimator, name, input_name, n_features, is_classifier)
+    if hasattr(estimator, "export_onnx"):  # it knows better than any converter
+        model = estimator.export_onnx(input_name)
+    else:
+        model = _convert(estimator, name, input_name, n_features, is_classifier)
     _normalise(model, outputs)
     return bytes(model.SerializeToString())
 

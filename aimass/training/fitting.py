@@ -11,6 +11,7 @@ from aimass.core.batch import Array
 from aimass.data.split import Fold
 from aimass.features.transforms import TRANSFORMS
 from aimass.features.transforms.base import Transform
+from aimass.training.site import Site
 from aimass.training.space import Parameters
 from aimass.training.trainers import TRAINERS
 from aimass.training.trainers.base import Trainer
@@ -36,9 +37,9 @@ def fit_transform(key: str, rows: Array, field: str = "transform") -> Transform:
     return plugins.load_class(TRANSFORMS, key, Transform, field)().fit(rows)  # type: ignore[type-abstract]
 
 
-def fit(configuration: Configuration, rows: Array, labels: Array) -> Any:
-    """The classifier, fitted on rows that its transform has seen already."""
-    return make_trainer(configuration.trainer).fit(rows, labels, configuration.parameters, configuration.seed)
+def fit(configuration: Configuration, rows: Array, labels: Array, site: Site | None = None) -> Any:
+    """The classifier, fitted on rows that its transform has seen already; with a site it may use several processes."""
+    return make_trainer(configuration.trainer).fit(rows, labels, configuration.parameters, configuration.seed, site)
 
 
 def out_of_fold(configuration: Configuration, rows: Array, labels: Array, folds: Sequence[Fold]) -> Array:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 from ray.tune.search import ConcurrencyLimiter
@@ -13,7 +14,7 @@ from ray.tune.search import ConcurrencyLimiter
 from aimass.core.errors import Invalid
 from aimass.training.evaluation import METRICS, find_metric
 from aimass.training.experiment import Experiment, Progress, TrainingRows, Trial
-from aimass.training.fitting import out_of_fold
+from aimass.training.fitting import make_trainer, out_of_fold
 from aimass.training.search import SCORE, RoundRobinSearch
 from aimass.training.telling import Teller, last_line
 
@@ -27,6 +28,7 @@ def run_trials(experiment: Experiment, data: TrainingRows, folder: Path, progres
     ``progress`` is told of each trial that ends: kind ``trial`` with number, candidate, parameters, metrics, seconds,
     or kind ``trial_failed`` with the error.
     """
+    _check_room(experiment)
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # verbose=0 silences the old output only
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # it would end the trials and let the run go on
@@ -62,6 +64,20 @@ def run_trials(experiment: Experiment, data: TrainingRows, folder: Path, progres
         raise Invalid(f"no trial ended with a score; the first failed with: {last_line(failed[0])}", field="candidates")
     trials = [_read(result.config, result.metrics, experiment, trials_folder) for result in ended]
     return sorted(trials, key=lambda trial: trial.number)
+
+
+def _check_room(experiment: Experiment) -> None:
+    """What is fitted over several processes must find room after hours of tuning; ``Invalid`` names what asks."""
+    for name, candidate in experiment.candidates.items():
+        trainer = make_trainer(candidate.trainer)
+        for parameter, domain in candidate.space.items():
+            wanted = max(trainer.cpus({parameter: value}) for value in domain.extremes())
+            if wanted and wanted > (there := ray.cluster_resources().get("CPU", 0.0)):
+                raise Invalid(
+                    f"candidate {name}: its fit asks Ray for {wanted:g} CPUs, the cluster has {there:g}; "
+                    f"take a smaller {parameter}",
+                    field=f"candidates.{name}.space.{parameter}",
+                )
 
 
 def _trial(config: dict[str, Any], *, data: TrainingRows, experiment: Experiment, folder: Path) -> None:

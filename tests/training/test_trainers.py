@@ -1,5 +1,7 @@
 """The trainers, held to the kit and to scikit-learn's own estimators."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -11,6 +13,7 @@ from aimass.testing.trainers import TrainerConformance, blobs
 from aimass.training.space import Parameters
 from aimass.training.trainers import TRAINERS
 from aimass.training.trainers.base import Trainer
+from aimass.training.trainers.cnn import CnnTrainer
 from aimass.training.trainers.gradient_boosting import GradientBoostingTrainer
 from aimass.training.trainers.logistic_regression import LogisticRegressionTrainer
 from aimass.training.trainers.random_forest import RandomForestTrainer
@@ -41,6 +44,15 @@ class TestGradientBoosting(TrainerConformance):
 class TestSvm(TrainerConformance):
     def make(self) -> Trainer:
         return SvmTrainer()
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs the extra torch")
+class TestCnn(TrainerConformance):
+    def make(self) -> Trainer:
+        return CnnTrainer()
+
+    def parameters(self) -> Parameters:
+        return {"epochs": 20, "batch": 16, "width": 4}
 
 
 def test_every_trainer_is_held_to_the_kit() -> None:
