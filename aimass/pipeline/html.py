@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from aimass.pipeline.plots import colours
 from aimass.pipeline.recipe import ENSEMBLE
+from aimass.pipeline.report import members_of
 
 
 def render_html(report: Mapping[str, Any], plots: Mapping[str, str], recipe_text: str) -> str:
@@ -20,6 +21,7 @@ def render_html(report: Mapping[str, Any], plots: Mapping[str, str], recipe_text
     return template.render(
         report=report,
         winner=next(row for row in report["contestants"] if row["kind"] == ENSEMBLE),
+        members=members_of(report),
         colours=colours(report),
         plots={name: Markup(svg) for name, svg in plots.items()},
         recipe_text=recipe_text,

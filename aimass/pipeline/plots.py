@@ -2,15 +2,17 @@
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
 
 from aimass.pipeline.recipe import ENSEMBLE
-from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE
+from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE, members_of
 from aimass.training.evaluation import METRICS
 
 INK, MUTED, LINE, ACCENT = "#1c2733", "#7a8794", "#e3e8ed", "#0f766e"
@@ -41,17 +43,20 @@ TITLES = {"accuracy": "Accuracy", "log_loss": "Log loss"}
 
 
 def draw_plots(report: Mapping[str, Any]) -> dict[str, str]:
-    """``compared``, ``trials``, ``selection`` and ``confusion`` as SVG; the same report gives the same text."""
+    """``compared``, ``trials``, ``selection`` or ``cascade``, and ``confusion`` as SVG; the same report gives the same
+    text."""
     drawn = {}
-    for name, draw in (
-        ("compared", _compared),
-        ("trials", _trials),
-        ("selection", _selection),
-        ("confusion", _confusion),
-    ):
-        with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-            drawn[name] = _svg(draw(report))
+    for name, draw in _PLOTS.items():
+        if name in report or name not in ("selection", "cascade"):
+            with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+                drawn[name] = _svg(draw(report))
     return drawn
+
+
+def save_plot(report: Mapping[str, Any], name: str, path: Path) -> None:
+    """One of them as a picture of its own, of the kind that the file's name says."""
+    with mpl.rc_context(_STYLE):
+        _PLOTS[name](report).savefig(path, dpi=150)
 
 
 def colours(report: Mapping[str, Any]) -> dict[str, str]:
@@ -94,7 +99,7 @@ def _compared(report: Mapping[str, Any]) -> Figure:
 def _trials(report: Mapping[str, Any]) -> Figure:
     """Out-of-fold value of every trial in the order they were tried; ringed: in the ensemble."""
     metric, shade = METRICS[report["score"]], colours(report)
-    selected = {member["model"] for member in report["selection"]["members"]}
+    selected = set(members_of(report))
     figure = Figure(figsize=(5.4, 3.9), layout="constrained")
     axes = figure.subplots()
     for name in dict.fromkeys(trial["candidate"] for trial in report["trials"]):
@@ -145,6 +150,35 @@ def _selection(report: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _cascade(report: Mapping[str, Any]) -> Figure:
+    """Cost against score on the test split: other thresholds as a curve, each candidate alone, the choice as a ring."""
+    cascade, shade = report["cascade"], colours(report)
+    metric, curve, chosen = METRICS[cascade["metric"]], cascade["curve"], cascade["chosen"]["test"]
+    figure = Figure(figsize=(5.4, 3.9), layout="constrained")
+    axes = figure.subplots()
+    costs = [point["test"]["cost_us"]["value"] for point in curve]
+    low, value, high = ([point["test"]["value"][key] for point in curve] for key in ("low", "value", "high"))
+    axes.fill_between(costs, low, high, color=ACCENT, alpha=0.13, lw=0)
+    axes.plot(costs, value, ".-", color=ACCENT, lw=1.6, ms=4, label="cascade")
+    seen = [point["out_of_fold"] for point in curve]
+    axes.plot(
+        [at["cost_us"] for at in seen], [at["value"] for at in seen], color=ACCENT, lw=1, ls=(0, (4, 3)), alpha=0.6
+    )
+    rows = {row["name"]: row for row in report["contestants"] if row["kind"] == CANDIDATE}
+    for alone in cascade["alone"]:
+        colour, test = shade[alone["candidate"]], rows[alone["candidate"]]["test"][metric.name]
+        axes.plot([alone["cost_us"]] * 2, [test["low"], test["high"]], color=colour, lw=2.4, alpha=0.35)
+        axes.plot(alone["cost_us"], test["value"], "o", color=colour, ms=7, mec="white", label=alone["candidate"])
+    axes.plot(chosen["cost_us"]["value"], chosen["value"]["value"], "o", mfc="none", mec=ACCENT, ms=12, mew=1.6)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_title(f"Cascade: {TITLES[metric.name].lower()} on the test split")
+    axes.set_xlabel("µs a row, alone on a core   ◯ chosen   ┄ out of fold")
+    axes.legend(fontsize=9)
+    return figure
+
+
 def _confusion(report: Mapping[str, Any]) -> Figure:
     """Counts of the ensemble on the test split; a row's shade is its share of that true class."""
     counts = np.array(report["confusion"])
@@ -174,6 +208,13 @@ def _confusion(report: Mapping[str, Any]) -> Figure:
 
 
 def _whole_numbers(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+_PLOTS = {
+    "compared": _compared,
+    "trials": _trials,
+    "selection": _selection,
+    "cascade": _cascade,
+    "confusion": _confusion,
+}

@@ -3,7 +3,6 @@
 from typing import Any
 
 from aimass.core.signature import Signature
-from aimass.pipeline.build import LABEL, PROBABILITIES
 from aimass.pipeline.recipe import Recipe
 
 
@@ -19,6 +18,6 @@ def propose(recipe: Recipe, signature: Signature, ensemble: str) -> dict[str, An
             "nodes": {
                 name: {"model": ensemble, "inputs": {spec.name: f"$in.{spec.name}" for spec in signature.inputs}}
             },
-            "outputs": {LABEL: f"{name}.{LABEL}", PROBABILITIES: f"{name}.{PROBABILITIES}"},
+            "outputs": {spec.name: f"{name}.{spec.name}" for spec in signature.outputs},
         },
     }

@@ -19,9 +19,10 @@ from aimass.training.fitting import make_trainer
 from aimass.training.space import Space, parse_domain
 
 ENSEMBLE = "ensemble"
-COMBINE_NODE = "vote"
+COMBINE_NODE, CASCADE_NODE = "vote", "cascade"
+WEIGHTED, CASCADE = "weighted", "cascade"  # kinds of ensembles
 MOVED_ROWS = 20_000  # unless a recipe says how many
-_RESERVED = (ENSEMBLE, COMBINE_NODE)
+_RESERVED = (ENSEMBLE, COMBINE_NODE, CASCADE_NODE)
 _LONGEST = 63 - len("-ensemble")
 
 
@@ -91,10 +92,20 @@ class TunerSpec(_Part):
 
 
 class EnsembleSpec(_Part):
-    """Greedy selection: its rounds, and how many different members it may take (none: any number)."""
+    """``weighted``: greedy selection, its rounds, and how many different members it may take (none: any number).
+    ``cascade``: the cheapest one that is not below its best member, of so many members at most (none: three)."""
 
+    kind: Literal["weighted", "cascade"] = "weighted"
     rounds: int = Field(default=25, ge=1, le=1000)
     max_members: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Self:
+        if self.kind == CASCADE and "rounds" in self.model_fields_set:
+            raise ValueError("rounds are of greedy selection; a cascade has none, remove them")
+        if self.kind == CASCADE and self.max_members == 1:
+            raise ValueError("a cascade has two members at least")
+        return self
 
 
 class BudgetSpec(_Part):
@@ -159,6 +170,8 @@ def load_recipe(document: Document) -> Recipe:
                 f"no transform {spec.transform!r}; the recipe has: {known}", "candidates", name, "transform"
             )
         _check_space(document, name, spec)
+    if recipe.ensemble.kind == CASCADE and len(recipe.candidates) < 2:
+        raise document.error("a cascade needs two candidates at least", "ensemble", "kind")
     trials = recipe.budget.trials
     if trials is not None and trials < len(recipe.candidates):
         raise document.error(
@@ -182,6 +195,7 @@ def _check_space(document: Document, name: str, spec: CandidateSpec) -> None:
     place = ("candidates", name)
     try:
         trainer = make_trainer(spec.trainer)
+        trainer.check({})
     except AimassError as error:
         raise document.error(str(error), *place, "trainer") from error
     for parameter, value in spec.space.items():
@@ -194,4 +208,3 @@ def _check_space(document: Document, name: str, spec: CandidateSpec) -> None:
 
 def _space(spec: CandidateSpec) -> Space:
     return {parameter: parse_domain(value) for parameter, value in spec.space.items()}
-        trainer.check({})

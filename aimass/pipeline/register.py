@@ -12,7 +12,7 @@ from aimass.core.clock import Clock
 from aimass.core.ids import AccountId
 from aimass.data.snapshots import record
 from aimass.pipeline.build import RUNTIME, Built, Workshop
-from aimass.pipeline.ensemble import Member, graph_document, signature_of
+from aimass.pipeline.ensembles.ensemble import Ensemble, graph_document, signature_of
 from aimass.pipeline.recipe import ENSEMBLE
 from aimass.registry import aliases, versions
 from aimass.registry.manifest import GRAPH_FILE, Lineage, Manifest, Profile, canonical_json
@@ -29,7 +29,7 @@ class Outcome:
 
     transforms: Mapping[str, Built]
     models: Sequence[Built]
-    members: Sequence[Member]
+    ensemble: Ensemble
     ensemble_profile: Profile
     metrics: Mapping[str, Mapping[str, float]]
 
@@ -92,11 +92,11 @@ class _Clerk:
 
     def ensemble(self, outcome: Outcome) -> Manifest:
         recipe, dataset = self.shop.recipe, self.shop.dataset
-        graph = graph_document(recipe, dataset, outcome.members, self.refs)
-        names = [member.built.name for member in outcome.members]
-        steps = [
-            outcome.transforms[member.built.transform].name for member in outcome.members if member.built.transform
-        ]
+        ensemble = outcome.ensemble
+        graph = graph_document(recipe, dataset, ensemble, self.refs)
+        names = [built.name for built in ensemble.models]
+        steps = [outcome.transforms[built.transform].name for built in ensemble.models if built.transform]
+        what = f"{ensemble.description} of {', '.join(names)}, by recipe {recipe.recipe}"
         return Manifest(
             kind="ensemble",
             runtime="",
@@ -106,7 +106,7 @@ class _Clerk:
             data_hash=self.shop.test_digest,
             lineage=self._lineage(tuple(self.refs[name] for name in dict.fromkeys([*steps, *names]))),
             profile=outcome.ensemble_profile,
-            description=f"weighted vote of {', '.join(names)}, by recipe {recipe.recipe}; {_classes(dataset.classes)}",
+            description=f"{what}; {_classes(dataset.classes)}",
             graph=graph,
         )
 

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from aimass.core.batch import Array
-from aimass.ensembling.selection import Selection
 from aimass.training.evaluation import METRICS, bootstrap, confusion
 
 if TYPE_CHECKING:  # they load onnxruntime, which those who only show a report go without
     from aimass.pipeline.build import Workshop
+    from aimass.pipeline.ensembles.ensemble import Ensemble
     from aimass.training.experiment import Trial
 
 CANDIDATE, BEST, AVERAGE = "candidate", "best", "average"
@@ -33,8 +33,9 @@ class Findings:
 
     trials: "Sequence[Trial]"
     failed: int
-    selection: Selection
+    ensemble: "Ensemble"
     names: Mapping[int, str]  # trial number → model name, of what was built
+    test: Mapping[str, Array]  # model name → FP32 [rows, classes] for the test split
     contestants: Sequence[Contestant]  # the candidates, then best single, plain average and ensemble
 
 
@@ -59,16 +60,15 @@ def make_report(shop: "Workshop", findings: Findings) -> dict[str, Any]:
         "trials": [_trial(trial, findings) for trial in findings.trials],
         "failed_trials": findings.failed,
         "contestants": [_contestant(shop, contestant, train, test) for contestant in findings.contestants],
-        "selection": {
-            "rounds": list(findings.selection.history),
-            "score": findings.selection.score,
-            "members": [
-                {"model": findings.names[findings.trials[index].number], "weight": findings.selection.weights[index]}
-                for index in findings.selection.members
-            ],
-        },
+        **findings.ensemble.report(test, findings.test, recipe.seed),
         "confusion": confusion(test, findings.contestants[-1].test, len(dataset.classes)).tolist(),
     }
+
+
+def members_of(report: Mapping[str, Any]) -> list[str]:
+    """The ensemble's models by name, a cascade's from the cheapest on."""
+    part = report["cascade"] if "cascade" in report else report["selection"]
+    return [member["model"] for member in part["members"]]
 
 
 def _trial(trial: "Trial", findings: Findings) -> dict[str, Any]:

@@ -20,14 +20,17 @@ from aimass.data.split import folds, split
 from aimass.database.engine import open_database
 from aimass.database.tables import RunRow
 from aimass.ensembling.combiners.mean import MeanCombiner
-from aimass.ensembling.selection import Selection, combine_selected, select
-from aimass.pipeline import build, ensemble
-from aimass.pipeline.build import Workshop
-from aimass.pipeline.ensemble import Member
+from aimass.ensembling.selection import Selection, select
+from aimass.pipeline import build
+from aimass.pipeline.build import PROBABILITIES, Built, Workshop
+from aimass.pipeline.ensembles import ensemble
+from aimass.pipeline.ensembles.cascade import build_cascade
+from aimass.pipeline.ensembles.ensemble import Ensemble, known
+from aimass.pipeline.ensembles.weighted import WeightedEnsemble
 from aimass.pipeline.html import render_html
 from aimass.pipeline.plots import draw_plots
 from aimass.pipeline.propose import propose
-from aimass.pipeline.recipe import ENSEMBLE, MOVED_ROWS, DataSpec, Recipe, load_recipe
+from aimass.pipeline.recipe import ENSEMBLE, MOVED_ROWS, WEIGHTED, DataSpec, Recipe, load_recipe
 from aimass.pipeline.register import Origin, Outcome, register_outcome
 from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE, Contestant, Findings, make_report
 from aimass.storage.local import LocalStore
@@ -60,9 +63,7 @@ def run_recipe(
     recipe = load_recipe(document)
     shop = _open_workshop(recipe, settings.home.runs / run_id, progress)
     trials, failed = _tune(shop)
-    progress({"kind": "stage", "text": f"selecting an ensemble from {len(trials)} trials"})
-    selection = _select(shop, trials)
-    outcome, findings = _build(shop, trials, failed, selection)
+    outcome, findings = _build(shop, trials, failed)
     progress({"kind": "stage", "text": "writing the report"})
     report = {"run": run_id, **make_report(shop, findings)}
     plots = draw_plots(report)
@@ -126,34 +127,52 @@ def _tune(shop: Workshop) -> tuple[list[Trial], int]:
     return run_trials(recipe.experiment(), TrainingRows(train.rows, train.labels, made), shop.folder, count), failed
 
 
-def _select(shop: Workshop, trials: Sequence[Trial]) -> Selection:
+def _select(shop: Workshop, trials: Sequence[Trial]) -> Selection | None:
+    """None for a cascade, whose members are chosen when their costs are known."""
     rules = shop.recipe.ensemble
+    if rules.kind != WEIGHTED:
+        return None
+    shop.progress({"kind": "stage", "text": f"selecting an ensemble from {len(trials)} trials"})
     score = find_metric(shop.recipe.score).score
     predictions = [trial.predictions for trial in trials]
     return select(predictions, shop.train.labels, score, rules.rounds, rules.max_members)
 
 
-def _build(shop: Workshop, trials: Sequence[Trial], failed: int, selection: Selection) -> tuple[Outcome, Findings]:
+def _build(shop: Workshop, trials: Sequence[Trial], failed: int) -> tuple[Outcome, Findings]:
     """Build each candidate's best trial and whatever was selected; compare them on the test rows."""
-    best = _best_of_each(trials)
-    chosen = {trials[index].number for index in selection.members} | {trial.number for trial in best.values()}
+    best, selection = _best_of_each(trials), _select(shop, trials)
+    selected = [trials[index].number for index in selection.members] if selection else []
+    chosen = {*selected, *(trial.number for trial in best.values())}
     wanted = [trial for trial in trials if trial.number in chosen]
     names = build.model_names(shop.recipe, wanted)
     shop.progress({"kind": "stage", "text": f"building {len(wanted)} models on the whole training split"})
     fitted = build.build_transforms(shop, wanted)
     models = build.build_models(shop, wanted, names, fitted)
     transforms = {name: built for name, (_, built) in fitted.items()}
-    by_number = {built.trial.number: built for built in models if built.trial is not None}
-    members = [Member(by_number[trials[index].number], selection.weights[index]) for index in selection.members]
-    test = {number: ensemble.predict(built, transforms, shop.test.rows) for number, built in by_number.items()}
-    contestants = _contestants(shop, trials, selection, best, test)
-    metrics = {built.name: _metrics(shop, test[number]) for number, built in by_number.items()}
+    made = _ensemble(shop, models, selection, selected, transforms)
+    test = {built.name: ensemble.predict(built, transforms, shop.test.rows) for built in models}
+    contestants = _contestants(shop, made, best, names, test)
+    metrics = {name: _metrics(shop, predicted) for name, predicted in test.items()}
     metrics[ENSEMBLE] = _metrics(shop, contestants[-1].test)
-    profile = ensemble.measure(shop.recipe, shop.dataset, members, transforms)
-    return (
-        Outcome(transforms, models, members, profile, metrics),
-        Findings(trials, failed, selection, names, contestants),
-    )
+    profile = ensemble.measure(shop, made, transforms)
+    return Outcome(transforms, models, made, profile, metrics), Findings(trials, failed, made, names, test, contestants)
+
+
+def _ensemble(
+    shop: Workshop,
+    models: Sequence[Built],
+    selection: Selection | None,
+    selected: Sequence[int],
+    transforms: Mapping[str, Built],
+) -> Ensemble:
+    """Of the selected trials; without a selection, a cascade of what was built."""
+    if selection is None:
+        shop.progress(
+            {"kind": "stage", "text": f"choosing a cascade's members and thresholds from {len(models)} models"}
+        )
+        return build_cascade(shop, models, transforms)
+    by_number = {built.trial.number: built for built in models if built.trial is not None}
+    return WeightedEnsemble([by_number[number] for number in selected], selection)
 
 
 def _best_of_each(trials: Sequence[Trial]) -> dict[str, Trial]:
@@ -166,33 +185,23 @@ def _best_of_each(trials: Sequence[Trial]) -> dict[str, Trial]:
 
 
 def _contestants(
-    shop: Workshop, trials: Sequence[Trial], selection: Selection, best: Mapping[str, Trial], test: Mapping[int, Array]
+    shop: Workshop, made: Ensemble, best: Mapping[str, Trial], names: Mapping[int, str], test: Mapping[str, Array]
 ) -> list[Contestant]:
-    """Candidates in the recipe's order, then the best of them, their plain average and the selected ensemble."""
+    """Candidates in the recipe's order, then the best of them, their plain average and the ensemble."""
     order = [best[name] for name in shop.recipe.candidates if name in best]
     top = max(order, key=lambda trial: trial.score)
+    given = {trial.number: test[names[trial.number]] for trial in order}
     rows = [
-        Contestant(CANDIDATE, trial.candidate, trial.predictions, test[trial.number], f"trial {trial.number + 1}")
+        Contestant(CANDIDATE, trial.candidate, trial.predictions, given[trial.number], f"trial {trial.number + 1}")
         for trial in order
     ]
-    rows.append(Contestant(BEST, "best single", top.predictions, test[top.number], top.candidate))
+    rows.append(Contestant(BEST, "best single", top.predictions, given[top.number], top.candidate))
     mean = MeanCombiner()
-    average = (
-        mean.combine([trial.predictions for trial in order]),
-        mean.combine([test[trial.number] for trial in order]),
-    )
+    average = mean.combine([trial.predictions for trial in order]), mean.combine(list(given.values()))
     rows.append(Contestant(AVERAGE, "plain average", *average, detail=f"of {len(order)} candidates"))
-    chosen = [index for index, weight in enumerate(selection.weights) if weight > 0]
-    weights = tuple(selection.weights[index] for index in chosen)
-    rows.append(
-        Contestant(
-            ENSEMBLE,
-            "selected ensemble",
-            combine_selected([trial.predictions for trial in trials], selection.weights),
-            combine_selected([test[trials[index].number] for index in chosen], weights),
-            f"{len(chosen)} member{'s' if len(chosen) > 1 else ''}",
-        )
-    )
+    seen = made.answer(known([built.trial.predictions for built in made.models if built.trial is not None]))
+    unseen = made.answer(known([test[built.name] for built in made.models]))
+    rows.append(Contestant(ENSEMBLE, made.title, seen[PROBABILITIES], unseen[PROBABILITIES], made.detail))
     return rows
 
 

@@ -12,7 +12,7 @@ from aimass.data.sources import SOURCES
 from aimass.ensembling.combiners import COMBINERS
 from aimass.features.transforms import TRANSFORMS
 from aimass.graph.spec import ServiceSpec, load_service
-from aimass.pipeline.ensemble import signature_of
+from aimass.pipeline.ensembles.ensemble import signature_of
 from aimass.pipeline.propose import propose
 from aimass.pipeline.recipe import Recipe, load_recipe
 from aimass.pipeline.run import load_data

@@ -64,6 +64,18 @@ def all_pids() -> Iterator[int]:
             yield int(entry.name)
 
 
+def cpu_seconds(processes: Iterable[Process]) -> float:
+    """User and system time of these so far; one that is gone counts for nothing."""
+    total = 0
+    for process in processes:
+        try:
+            fields = (PROC / str(process.pid) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def open_files(pid: int) -> Iterator[tuple[str, bool]]:
     """Where each descriptor of the process leads, and whether it is open for writing; nothing if we may not look."""
     try:

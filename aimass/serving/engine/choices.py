@@ -10,6 +10,7 @@ import numpy as np
 
 from aimass.core.batch import Array
 from aimass.core.signature import Datatype
+from aimass.ensembling.cascades.confidence import confidence
 from aimass.graph.graph import LABEL, MEMBER, PROBABILITIES
 from aimass.serving.combining import labels_of
 from aimass.serving.engine.frames import Port, Rows, Values
@@ -151,21 +152,6 @@ class Cascade:
                 column = best.argmax(axis=1)
                 outputs.append(column if self._classes is None else self._classes[column])
         return Chosen(outputs, [(self._ports[index].name, len(array)) for _, array, index in parts])
-
-
-def confidence(probabilities: Array, temperature: float) -> Array:
-    """Each row's largest probability p after temperature scaling: the largest of p^(1/T) / sum(p^(1/T)).
-
-    FP32 [rows, classes] → FP32 [rows]. The same as dividing logits by T (Guo et al., "On Calibration of Modern Neural
-    Networks", 2017). At T = 1 the largest probability itself.
-    """
-    largest: Array = probabilities.max(axis=1)
-    if temperature == 1:
-        return largest
-    with np.errstate(all="ignore"):  # rows of zeros or of no numbers give no number
-        scaled: Array = np.power(probabilities / largest[:, None], np.float32(1 / temperature))
-        sure: Array = np.float32(1) / scaled.sum(axis=1)
-    return sure
 
 
 def gather(total: int, parts: Sequence[Rows], arrays: Sequence[Array]) -> Array:

@@ -84,7 +84,7 @@ def _cascade(node: Node, names: Names) -> Part:
 
 
 def _confidence(made: _Made, member: str, temperature: float) -> str:
-    """[rows, 1]; the arithmetic of ``serving.engine.choices.confidence``."""
+    """[rows, 1]; the arithmetic of ``ensembling.cascades.confidence``."""
     largest = made.add("TopK", [member, made.constant(np.array([1], np.int64))], axis=1)
     if temperature == 1:
         return largest

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from aimass.core.batch import Batch
 from aimass.core.events import Trace
 from aimass.core.signature import Datatype
+from aimass.ensembling.cascades.confidence import confidence
 from aimass.graph.graph import LABEL, MEMBER, PROBABILITIES, Graph
-from aimass.serving.engine.choices import Switch, confidence
+from aimass.serving.engine.choices import Switch
 from aimass.serving.engine.counts import ROWS
 from aimass.serving.engine.frames import Predict
 from tests.serving.engine.engine_graphs import (

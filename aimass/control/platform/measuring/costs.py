@@ -1,7 +1,6 @@
 """``aimass doctor --measure``: calls one tiny model for some seconds, in the gateway and on a node of its own."""
 
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from aimass.client.control import Control
 from aimass.control.platform.measuring.calls import WARM, Door
-from aimass.control.platform.processes import Process, members
+from aimass.control.platform.processes import Process, cpu_seconds, members
 from aimass.core.errors import NotFound
 from aimass.core.platform_file import PlatformFile
 from aimass.serving.planner.machine import Costs
@@ -22,7 +21,6 @@ NODE = "probe"
 SECONDS = 2.0  # of calls for each figure
 CONNECTIONS = 16
 ROWS = 64  # features of the one row
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,11 @@ def _see(control: Control, platform: PlatformFile, service: str) -> Seen:
     try:
         door.one_by_one(0.2)
         gateway, node = _replicas(ray_dir, "gateway:"), _replicas(ray_dir, f"{service}-")
-        before = _cpu_s(gateway), _cpu_s(node)
+        before = cpu_seconds(gateway), cpu_seconds(node)
         taken = door.one_by_one(SECONDS)
-        after = _cpu_s(gateway), _cpu_s(node)
+        after = cpu_seconds(gateway), cpu_seconds(node)
         count = door.all_at_once(SECONDS)
-        crowded = _cpu_s(gateway) - after[0]
+        crowded = cpu_seconds(gateway) - after[0]
     finally:
         door.close()
     ordered = sorted(taken)
@@ -137,18 +135,6 @@ def _tiny_model() -> bytes:
 
 def _replicas(ray_dir: Path, name: str) -> list[Process]:
     return [process for process in members(ray_dir) if process.command.startswith(f"ray::ServeReplica:{name}")]
-
-
-def _cpu_s(processes: list[Process]) -> float:
-    """User and system time of these so far; one that is gone counts for nothing."""
-    total = 0.0
-    for process in processes:
-        try:
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += (int(fields[11]) + int(fields[12])) * _TICK_S
-    return total
 
 
 def stamp() -> str:
