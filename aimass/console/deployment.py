@@ -19,7 +19,7 @@ from aimass.gateway.door import Door
 from aimass.monitoring.process_log import keep_log
 from aimass.serving.nodes.environment import FAST_SERVE
 from aimass.serving.own_address import keep_to_own_address
-from aimass.storage.local import LocalStore
+from aimass.storage.opening import open_store
 
 DEPLOYMENT = "Console"
 CPUS = 0.1
@@ -37,7 +37,7 @@ class Console:
         context = Context(
             settings=settings,
             database=self._database,
-            store=LocalStore(settings.home.artifacts),
+            store=open_store(settings.home),
             clock=SystemClock(),
             pusher=ReconcilerPusher(settings, self._database, Replicas().broadcast),
             jobs=RayJobs(settings.home),

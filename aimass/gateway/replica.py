@@ -36,7 +36,7 @@ from aimass.serving.loader import load
 from aimass.serving.nodes.link import find_link
 from aimass.serving.nodes.senders import Senders
 from aimass.serving.own_address import keep_to_own_address
-from aimass.storage.local import LocalStore
+from aimass.storage.opening import open_store
 
 RECONCILER = "aimass-reconciler"
 NAMESPACE = "aimass"
@@ -265,5 +265,5 @@ def _asgi_app(replica: Gateway) -> GatewayApp:
 
 
 def _checkout(settings: Settings) -> Callable[..., Any]:
-    store = LocalStore(settings.home.artifacts)
+    store = open_store(settings.home)
     return lambda files: checkout(store, files, settings.home.cache)

@@ -33,7 +33,7 @@ from aimass.pipeline.propose import propose
 from aimass.pipeline.recipe import ENSEMBLE, MOVED_ROWS, WEIGHTED, DataSpec, Recipe, load_recipe
 from aimass.pipeline.register import Origin, Outcome, register_outcome
 from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE, Contestant, Findings, make_report
-from aimass.storage.local import LocalStore
+from aimass.storage.opening import open_store
 from aimass.training.evaluation import METRICS, find_metric
 from aimass.training.experiment import Progress, TrainingRows, Trial
 from aimass.training.tuner import run_trials
@@ -77,7 +77,7 @@ def run_recipe(
             if row.status not in ("queued", "running"):
                 raise Conflict(f"run {run_id} was {row.status} meanwhile; nothing is registered")
             origin = Origin(run_id, AccountId(row.account), row.recipe_digest)
-            refs = register_outcome(session, LocalStore(settings.home.artifacts), shop, outcome, origin, clock)
+            refs = register_outcome(session, open_store(settings.home), shop, outcome, origin, clock)
             report |= {"versions": refs, "seconds": round(time.monotonic() - started, 1)}
             signature = ensemble.signature_of(recipe, shop.dataset)
             proposal = propose(recipe, signature, refs[f"{recipe.recipe}-{ENSEMBLE}"])

@@ -2,5 +2,4 @@
 
 STORES = {
     "local": "aimass.storage.local:LocalStore",
-    "memory": "aimass.storage.memory:MemoryStore",
 }

@@ -18,7 +18,7 @@ from aimass.registry.artifacts import checkout
 from aimass.serving.layout import Layout
 from aimass.serving.loader import LoadedPlan, load
 from aimass.storage.base import ArtifactStore
-from aimass.storage.local import LocalStore
+from aimass.storage.opening import open_store
 
 
 class InProcessReplica:
@@ -119,6 +119,6 @@ class PretendedJobs:
 def context_in(settings: Settings, clock: Clock) -> tuple[Context, InProcessPusher, PretendedJobs]:
     """A context over a home whose database is there already."""
     database = open_database(settings.database_url)
-    store = LocalStore(settings.home.artifacts)
+    store = open_store(settings.home)
     pusher, jobs = InProcessPusher(database, store, settings.home.cache), PretendedJobs()
     return Context(settings, database, store, clock, pusher, jobs), pusher, jobs

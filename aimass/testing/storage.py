@@ -1,9 +1,13 @@
-"""What every artifact store must do: subclass ``StoreConformance``, and say how to make and damage yours."""
+"""What every artifact store must do: subclass ``StoreConformance``, and say how to make and damage yours; and a small
+one that is held to it."""
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -12,6 +16,30 @@ from aimass.core.ids import Digest
 from aimass.storage.base import ArtifactStore
 
 NOWHERE = Digest("0" * 64)
+
+
+class MemoryStore(ArtifactStore):
+    """Artifacts in this process's memory, for tests and trials: a dictionary, gone with its process."""
+
+    def __init__(self) -> None:
+        self.artifacts: dict[Digest, bytes] = {}
+
+    def _put(self, digest: Digest, data: bytes) -> None:
+        self.artifacts[digest] = data
+
+    def _open(self, digest: Digest) -> BinaryIO:
+        if digest not in self.artifacts:
+            raise FileNotFoundError(digest)
+        return BytesIO(self.artifacts[digest])
+
+    def _has(self, digest: Digest) -> bool:
+        return digest in self.artifacts
+
+    def _delete(self, digest: Digest) -> None:
+        self.artifacts.pop(digest, None)
+
+    def _digests(self) -> Iterator[Digest]:
+        yield from list(self.artifacts)
 
 
 class StoreConformance(ABC):

@@ -10,8 +10,8 @@ from aimass.core.errors import Invalid, NotFound
 from aimass.core.ids import Digest
 from aimass.registry import versions
 from aimass.registry.artifacts import checkout, sweep, unreferenced
-from aimass.storage.memory import MemoryStore
 from aimass.testing.registry import SmallRegistry
+from aimass.testing.storage import MemoryStore
 
 
 @pytest.fixture

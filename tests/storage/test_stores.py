@@ -8,12 +8,13 @@ import pytest
 
 from aimass.core import plugins
 from aimass.core.errors import Unavailable
+from aimass.core.home import Home
 from aimass.core.ids import Digest
 from aimass.storage import STORES
 from aimass.storage.base import ArtifactStore
 from aimass.storage.local import LocalStore
-from aimass.storage.memory import MemoryStore
-from aimass.testing.storage import StoreConformance
+from aimass.storage.opening import open_store
+from aimass.testing.storage import MemoryStore, StoreConformance
 
 
 class TestLocal(StoreConformance):
@@ -39,6 +40,11 @@ class TestMemory(StoreConformance):
 def test_every_store_is_held_to_the_kit(tmp_path: Path) -> None:
     held = {type(kit().make(tmp_path)) for kit in StoreConformance.__subclasses__()}
     assert {plugins.load(STORES, key) for key in STORES} <= held
+
+
+def test_the_platforms_own_store_is_one_of_the_table(tmp_path: Path) -> None:
+    digest = open_store(Home(tmp_path)).put(b"kept")
+    assert LocalStore(Home(tmp_path).artifacts).get(digest) == b"kept"
 
 
 def test_another_process_sees_the_same_folder(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from aimass.database.engine import open_database
 from aimass.database.tables import RevisionRow
 from aimass.serving.layout import Layout
 from aimass.storage.base import ArtifactStore
-from aimass.storage.local import LocalStore
+from aimass.storage.opening import open_store
 
 PATIENCE_S = 10.0
 
@@ -28,7 +28,7 @@ def examine_services(settings: Settings) -> Iterator[Finding]:
     database = open_database(settings.database_url)
     try:
         with database.reading() as session:
-            found, count = _stored(session, LocalStore(home.artifacts))
+            found, count = _stored(session, open_store(home))
         found += _loaded(home)
     except AimassError as error:
         yield Finding(

@@ -16,7 +16,7 @@ from aimass.serving.loader import LoadedPlan, load
 from aimass.serving.nodes.runner import Runner
 from aimass.serving.nodes.wire import Errand, Greeting, Outcome
 from aimass.serving.own_address import keep_to_own_address
-from aimass.storage.local import LocalStore
+from aimass.storage.opening import open_store
 
 
 class Node:
@@ -48,7 +48,7 @@ class Node:
 
 def load_node(home: Home, layout: Layout, gpus: float) -> LoadedPlan:
     """A node's own layout in memory."""
-    store = LocalStore(home.artifacts)
+    store = open_store(home)
 
     def check_out(files: Mapping[str, Digest]) -> Path:
         return checkout(store, files, home.cache)
