@@ -13,8 +13,8 @@ from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceSta
 from aimass.metering.journal import EventEncoder
 from aimass.serving.executor import Slot
 from aimass.serving.loader import LoadedPlan
-from aimass.serving.traffic.base import SHARE, Traffic
-from aimass.serving.traffic.weighted import WeightedTraffic
+from aimass.serving.traffic.base import ALL_PERCENT, Traffic
+from aimass.serving.traffic.making import make_traffic
 
 Plans = Mapping[tuple[str, int], LoadedPlan]
 
@@ -189,14 +189,14 @@ def _service(state: ServiceState, plans: Plans, metrics: Metrics, old: Service |
     if not weights:
         return Service(state, targets, None, "takes no calls")
     if weights.keys() <= targets.keys():
-        return Service(state, targets, WeightedTraffic(weights), "")
+        return Service(state, targets, make_traffic(weights), "")
     if old is not None and old.traffic is not None:
         return Service(state, {**old.targets, **targets}, old.traffic, "")
     loaded = {number: weight for number, weight in weights.items() if number in targets}
     if loaded:
         total = sum(loaded.values())
-        scaled = {number: weight * SHARE / total for number, weight in loaded.items()}
-        return Service(state, targets, WeightedTraffic(scaled), "")
+        scaled = {number: weight * ALL_PERCENT / total for number, weight in loaded.items()}
+        return Service(state, targets, make_traffic(scaled), "")
     return Service(state, targets, None, "is being loaded")
 
 

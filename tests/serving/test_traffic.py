@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aimass.core import plugins
 from aimass.serving.traffic import TRAFFIC
 from aimass.serving.traffic.base import Traffic, point
+from aimass.serving.traffic.making import make_traffic
 from aimass.serving.traffic.weighted import WeightedTraffic
 from aimass.testing.traffic import TrafficConformance
 
@@ -16,6 +17,10 @@ from aimass.testing.traffic import TrafficConformance
 @pytest.mark.parametrize("key", TRAFFIC)
 def test_the_kit_covers_every_policy(key: str) -> None:
     assert plugins.load(TRAFFIC, key) in {WeightedTraffic}
+
+
+def test_what_the_gateway_takes_is_of_the_table() -> None:
+    assert make_traffic({3: 100.0}).choose("any") == 3
 
 
 class TestWeighted(TrafficConformance):

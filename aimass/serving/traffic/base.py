@@ -8,7 +8,7 @@ from typing import final
 
 from aimass.core.errors import Invalid
 
-SHARE = 100.0  # weights are per cent
+ALL_PERCENT = 100.0
 
 
 class Traffic(ABC):
@@ -18,7 +18,7 @@ class Traffic(ABC):
         """``weights``: revision → per cent. They must add up to 100; revisions with 0 are never chosen."""
         if any(not math.isfinite(weight) or weight < 0 for weight in weights.values()):
             raise Invalid(f"weights must be per cents from 0 to 100, not {dict(weights)}", field="weights")
-        if not math.isclose(sum(weights.values()), SHARE, abs_tol=1e-6):
+        if not math.isclose(sum(weights.values()), ALL_PERCENT, abs_tol=1e-6):
             raise Invalid(f"weights add up to {sum(weights.values()):g}, not to 100", field="weights")
         self.weights = {revision: weight for revision, weight in weights.items() if weight > 0}
         self.only = next(iter(self.weights)) if len(self.weights) == 1 else 0

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import accumulate
 
-from aimass.serving.traffic.base import SHARE, Traffic
+from aimass.serving.traffic.base import ALL_PERCENT, Traffic
 
 
 class WeightedTraffic(Traffic):
@@ -13,7 +13,7 @@ class WeightedTraffic(Traffic):
     def __init__(self, weights: Mapping[int, float]) -> None:
         super().__init__(weights)
         self._revisions = sorted(self.weights, reverse=True)
-        self._ends = [end / SHARE for end in accumulate(self.weights[number] for number in self._revisions)][:-1]
+        self._ends = [end / ALL_PERCENT for end in accumulate(self.weights[number] for number in self._revisions)][:-1]
 
     def _choose(self, point: float) -> int:
         return self._revisions[bisect_right(self._ends, point)]
