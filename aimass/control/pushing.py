@@ -9,14 +9,13 @@ from typing import Any, Protocol
 
 from aimass.control.state import build_state
 from aimass.core.home import write_whole
+from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
 from aimass.database.engine import Database
 from aimass.gateway.metrics import Snapshot
 from aimass.gateway.state import ReplicaReport
 from aimass.serving.nodes.wire import NodesState
 
-RECONCILER = "aimass-reconciler"
-NAMESPACE = "aimass"
 PROMPT_S = 0.3  # the reconciler needs some 10 ms to push; one that is dead needs seconds to come back
 PUSH_S = 2.0  # a replica that is slower than this to acknowledge is named, and pulls the state by itself
 PATIENCE_S = 15.0  # the reconciler, when it dies, is back within some seconds

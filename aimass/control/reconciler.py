@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from aimass.control.pushing import NAMESPACE, PUSH_S, RECONCILER, Overview, Pushed
+from aimass.control.pushing import PUSH_S, Overview, Pushed
 from aimass.control.reconciling.applications import Applications
 from aimass.control.reconciling.draining import Draining, start_draining
 from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.replicas import Replicas
 from aimass.core.clock import SystemClock
+from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
 from aimass.database.migrate import migrate

@@ -1,8 +1,10 @@
-"""Names, numbers and ids as types of their own, and how names and ids are made and checked."""
+"""Names, numbers and ids as types of their own, and how names, ids and digests are made and checked."""
 
+import hashlib
+import json
 import os
 import re
-from typing import NewType
+from typing import Any, NewType
 
 from aimass.core.errors import Invalid
 
@@ -19,6 +21,16 @@ _REF = re.compile(r"(?P<name>[^@]+)@(?P<which>[a-z0-9][a-z0-9-]*)")
 def new_id(prefix: str) -> str:
     """A fresh id such as ``run-5f2c…``: 12 random hex characters, unique for our purposes."""
     return f"{prefix}-{os.urandom(6).hex()}"
+
+
+def canonical_json(data: Any) -> bytes:
+    """The one way to write ``data``: sorted keys, no spaces, UTF-8, finite numbers only."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_of_json(data: Any) -> Digest:
+    """SHA-256 of the canonical JSON."""
+    return Digest(hashlib.sha256(canonical_json(data)).hexdigest())
 
 
 def check_name(name: str, what: str, field: str = "") -> str:

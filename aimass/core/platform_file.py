@@ -6,6 +6,9 @@ from pathlib import Path
 
 from aimass.core.home import Home, write_whole
 
+NAMESPACE = "aimass"  # of all our actors in the platform's Ray
+RECONCILER = "aimass-reconciler"  # the one that everybody asks for by name
+
 
 @dataclass(frozen=True)
 class PlatformFile:

@@ -10,7 +10,7 @@ from aimass.serving.nodes.environment import FAST_SERVE, PRIORITY
 from aimass.serving.sizing import size_of
 
 CPUS = 0.1  # logical: two cores must hold gateway, console, reconciler and a training run
-DRAIN_S = 15.0  # the drain takes 1.2 s and then as long as the slowest request in flight
+DRAIN_S = 15.0  # the drain takes up to 2.05 s (see `door`) and then as long as the slowest request in flight
 
 
 def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.Application:

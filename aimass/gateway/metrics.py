@@ -194,9 +194,7 @@ class _Collector:
         requests = CounterMetricFamily("aimass_requests", "Calls by outcome.", labels=[*revision, "code"])
         for labels, count in sorted(shot.requests.items()):
             requests.add_metric(labels, count)
-        rejections = CounterMetricFamily(
-            "aimass_rejections", "Calls not answered, by reason.", labels=[*revision, "reason"]
-        )
+        rejections = CounterMetricFamily("aimass_rejections", "Calls refused, by reason.", labels=[*revision, "reason"])
         for labels, count in sorted(shot.rejections.items()):
             rejections.add_metric(labels, count)
         in_flight = GaugeMetricFamily("aimass_in_flight", "Calls being answered.", labels=revision)

@@ -14,6 +14,7 @@ from ray import serve
 
 from aimass.core.clock import SystemClock
 from aimass.core.errors import AimassError
+from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
 from aimass.gateway.app import GatewayApp
 from aimass.gateway.balance import Balancer, Load
@@ -38,8 +39,6 @@ from aimass.serving.nodes.senders import Senders
 from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.opening import open_store
 
-RECONCILER = "aimass-reconciler"
-NAMESPACE = "aimass"
 SYNC_S = 1.0
 SYNC_WAIT_S = 5.0  # an answer that takes longer is given up; the replica goes on with what it has
 LAG_S = 0.05

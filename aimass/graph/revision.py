@@ -1,4 +1,4 @@
-"""A revision's canonical form: one graph with its settings as one JSON document, and that document's digest.
+"""A revision's canonical form: one graph with its settings as one JSON document, whose digest is the revision's.
 
 Format 1 knows models, transforms and combiners. Format 2 adds choices, quorums, policies, placements and sizes of
 nodes, limits of batching, and the declared load. A document says the lowest format that holds it, so what needs nothing
@@ -6,13 +6,10 @@ new keeps its digest. To raise the format: add what is new so that its absence m
 the old in ``_format``, and put a document with its digest into ``tests/graph/golden``.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aimass.core.errors import Invalid
-from aimass.core.ids import Digest
 from aimass.core.policies import NO_POLICY, NodePolicy, NodeScale
 from aimass.core.signature import Signature, TensorSpec
 from aimass.graph.graph import CostProfile, Graph, Node, Source
@@ -45,12 +42,6 @@ def canonical(graph: Graph, spec: ServiceSpec) -> dict[str, Any]:
         "limits": limits,
         "slo": slo,
     }
-
-
-def digest(document: Mapping[str, Any]) -> Digest:
-    """SHA-256 of the document's JSON with sorted keys and no spaces."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return Digest(hashlib.sha256(text.encode()).hexdigest())
 
 
 def graph_of(document: Mapping[str, Any], profiles: Mapping[str, CostProfile] | None = None) -> Graph:

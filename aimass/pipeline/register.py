@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 
 from aimass import __version__
 from aimass.core.clock import Clock
-from aimass.core.ids import AccountId
+from aimass.core.ids import AccountId, canonical_json
 from aimass.data.snapshots import record
 from aimass.pipeline.build import RUNTIME, Built, Workshop
 from aimass.pipeline.ensembles.ensemble import Ensemble, graph_document, signature_of
 from aimass.pipeline.recipe import ENSEMBLE
 from aimass.registry import aliases, versions
-from aimass.registry.manifest import GRAPH_FILE, Lineage, Manifest, Profile, canonical_json
+from aimass.registry.manifest import GRAPH_FILE, Lineage, Manifest, Profile
 from aimass.runtimes.onnx import MODEL_FILE
 from aimass.storage.base import ArtifactStore
 

@@ -8,9 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.core.errors import AimassError, Unavailable
-from aimass.core.ids import Digest
+from aimass.core.ids import Digest, digest_of_json
 from aimass.database.tables import FileRow
-from aimass.registry.manifest import canonical_json
 from aimass.storage.base import ArtifactStore
 
 
@@ -20,7 +19,7 @@ def checkout(store: ArtifactStore, files: Mapping[str, Digest], cache: Path) -> 
     The same files share a folder; what is missing or damaged there is fetched again. Several processes may do this at
     once, for each file appears whole. Errors name the file.
     """
-    folder = cache / hashlib.sha256(canonical_json(dict(files))).hexdigest()[:32]
+    folder = cache / digest_of_json(dict(files))[:32]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, digest in files.items():

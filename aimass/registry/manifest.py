@@ -1,27 +1,20 @@
 """What a version says about itself: one JSON document, immutable, digested.
 
-Raising ``FORMAT``: keep one manifest of the old format in tests/golden/, teach ``Manifest.from_json`` to read it,
-then change ``to_json`` and the number. Old manifests are never rewritten; a newer one than this is refused.
+Raising ``FORMAT``: keep one manifest of the old format in tests/registry/golden/, teach ``Manifest.from_json`` to read
+it, then change ``to_json`` and the number. Old manifests are never rewritten; a newer one than this is refused.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aimass.core.errors import Invalid
-from aimass.core.ids import Digest
+from aimass.core.ids import Digest, digest_of_json
 from aimass.core.signature import Signature
 
 FORMAT = 1
 KINDS = ("model", "transform", "ensemble")
 GRAPH_FILE = "graph.json"
-
-
-def canonical_json(data: Any) -> bytes:
-    """The one way to write ``data``: sorted keys, no spaces, UTF-8, finite numbers only."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 @dataclass(frozen=True)
@@ -119,7 +112,7 @@ class Manifest:
     @property
     def digest(self) -> Digest:
         """SHA-256 of the canonical JSON."""
-        return Digest(hashlib.sha256(canonical_json(self.to_json())).hexdigest())
+        return digest_of_json(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from aimass.core.clock import Clock
 from aimass.core.errors import Conflict, Invalid, NotFound
-from aimass.core.ids import AccountId, Digest, check_name, parse_ref
+from aimass.core.ids import AccountId, Digest, canonical_json, check_name, parse_ref
 from aimass.database.tables import AliasMoveRow, FileRow, ModelRow, VersionRow
-from aimass.registry.manifest import GRAPH_FILE, KINDS, Manifest, canonical_json
+from aimass.registry.manifest import GRAPH_FILE, KINDS, Manifest
 from aimass.storage.base import ArtifactStore
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -20,7 +20,7 @@ from aimass.client.wire import fit
 from aimass.core.batch import Array, Batch, concat
 from aimass.core.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
 from aimass.core.home import Home, find_home
-from aimass.core.platform_file import read_platform_file
+from aimass.core.platform_file import NAMESPACE, read_platform_file
 from aimass.core.signature import Datatype
 from aimass.serving.arrays import ArraysAnswer, ServiceFacts
 from aimass.serving.batch_calls import Ask, Course, answers, value
@@ -169,7 +169,7 @@ def join(home: Home | None = None) -> None:
     import ray
 
     if not ray.is_initialized():
-        ray.init(address=file.ray_address, namespace="aimass", log_to_driver=False, logging_level="ERROR")
+        ray.init(address=file.ray_address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
 
 
 def _as_arrays(inputs: Inputs, facts: ServiceFacts) -> Batch:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aimass.core.clock import ManualClock
-from aimass.core.ids import DEFAULT_ACCOUNT
+from aimass.core.ids import DEFAULT_ACCOUNT, canonical_json
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.database.engine import open_database
 from aimass.database.migrate import migrate
-from aimass.registry.manifest import GRAPH_FILE, Lineage, Manifest, canonical_json
+from aimass.registry.manifest import GRAPH_FILE, Lineage, Manifest
 from aimass.registry.versions import Version, register
 from aimass.storage.local import LocalStore
 

@@ -7,9 +7,10 @@ import pytest
 
 from aimass.core.documents import Document
 from aimass.core.errors import Invalid
+from aimass.core.ids import digest_of_json
 from aimass.graph.graph import Source
 from aimass.graph.missing import optional
-from aimass.graph.revision import canonical, digest, graph_of
+from aimass.graph.revision import canonical, graph_of
 from aimass.graph.spec import load_service
 from tests.graph.registered import VOTE, WHOLE, graph_from, one_model
 
@@ -71,7 +72,7 @@ def test_documents_of_every_format_keep_their_digest(name: str) -> None:
     graph = graph_from(golden["service"])
     made = canonical(graph, _spec(golden["service"]))
     assert made == golden["revision"]
-    assert digest(made) == digest(golden["revision"]) == golden["digest"]
+    assert digest_of_json(made) == digest_of_json(golden["revision"]) == golden["digest"]
     assert graph_of(golden["revision"]) == graph
 
 
@@ -168,4 +169,4 @@ def _spec(text: str):  # type: ignore[no-untyped-def]
 
 
 def _digest(text: str) -> str:
-    return digest(canonical(graph_from(text), _spec(text)))
+    return digest_of_json(canonical(graph_from(text), _spec(text)))

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimass.core.errors import Invalid
-from aimass.core.ids import Digest
+from aimass.core.ids import Digest, canonical_json
 from aimass.core.signature import Datatype, Picture, Signature, TensorSpec
-from aimass.registry.manifest import FORMAT, Lineage, Manifest, Profile, canonical_json
+from aimass.registry.manifest import FORMAT, Lineage, Manifest, Profile
 
 names = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=8)
 figures = st.floats(allow_nan=False, allow_infinity=False)

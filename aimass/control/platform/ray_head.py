@@ -18,9 +18,8 @@ from aimass.control.platform.checks import MIN_SHARED_MEMORY_BYTES
 from aimass.control.platform.processes import MARK
 from aimass.control.platform.ray_dir import temporary_of
 from aimass.core.home import Home, write_whole
-from aimass.core.platform_file import PlatformFile
+from aimass.core.platform_file import NAMESPACE, PlatformFile
 
-NAMESPACE = "aimass"
 VITAL = ("gcs_server", "raylet")
 
 

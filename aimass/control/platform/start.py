@@ -138,7 +138,7 @@ def _stop_serve() -> None:
     from ray import serve
     from ray.exceptions import RayError
 
-    from aimass.control.pushing import NAMESPACE, RECONCILER
+    from aimass.core.platform_file import NAMESPACE, RECONCILER
     from aimass.serving.arrays import APP
     from aimass.serving.nodes.wire import revision_of
 

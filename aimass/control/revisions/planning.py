@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from aimass.core.documents import Document
 from aimass.core.errors import AimassError, Invalid
-from aimass.core.ids import Digest
+from aimass.core.ids import Digest, digest_of_json
 from aimass.graph import revision
 from aimass.graph.build import build_graph
 from aimass.graph.graph import Graph, ModelInfo
@@ -66,7 +66,7 @@ def draft(session: Session, text: str, name: str = NAME) -> Draft:
 
     graph = build_graph(spec, lookup, document, make_combiner, policy_of)
     canonical = revision.canonical(graph, spec)
-    return Draft(spec, graph, canonical, revision.digest(canonical))
+    return Draft(spec, graph, canonical, digest_of_json(canonical))
 
 
 def plan(drafted: Draft, store: ArtifactStore, machine: Machine) -> Planned:

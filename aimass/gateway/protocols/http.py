@@ -31,7 +31,7 @@ STATUS = {
     Kind.BUG: 500,
 }
 REQUEST_TIMEOUT = 408  # late was the caller, not the platform
-CLOSER: dict[type[AimassError], int] = {
+STATUS_OF_CLASS: dict[type[AimassError], int] = {
     SlowBody: REQUEST_TIMEOUT,
     SlowHead: REQUEST_TIMEOUT,
     TooLargeHead: 431,
@@ -107,7 +107,7 @@ def refusal(error: AimassError, request_id: str) -> Reply:
     if isinstance(error, WrongMethod):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     body = {"error": str(error), "kind": error.kind.value, "field": error.field or None, "request_id": request_id}
-    status = CLOSER.get(type(error), STATUS[error.kind])
+    status = STATUS_OF_CLASS.get(type(error), STATUS[error.kind])
     return Reply(Head(status, headers), orjson.dumps(body), request_id)
 
 

@@ -1,6 +1,6 @@
 """How many second tries a node gets: a share of its calls, so that retries never become the load. Pure."""
 
-SHARE = 0.1
+RETRY_SHARE = 0.1
 """Of the calls: the retry budget of Google's SRE book ("Handling Overload": 10 %)."""
 
 FLOOR_PER_S = 10.0
@@ -15,7 +15,7 @@ class RetryBudget:
     floor, each second try takes one. Retries and hedges share it. ``now``: monotonic seconds."""
 
     def __init__(
-        self, now: float, share: float = SHARE, floor_per_s: float = FLOOR_PER_S, burst: float = BURST
+        self, now: float, share: float = RETRY_SHARE, floor_per_s: float = FLOOR_PER_S, burst: float = BURST
     ) -> None:
         self._share = share
         self._floor_per_s = floor_per_s

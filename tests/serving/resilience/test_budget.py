@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimass.serving.resilience.budget import BURST, FLOOR_PER_S, SHARE, RetryBudget
+from aimass.serving.resilience.budget import BURST, FLOOR_PER_S, RETRY_SHARE, RetryBudget
 
 STEPS = st.lists(st.tuples(st.sampled_from(["call", "try", "try"]), st.sampled_from([0.0, 0.001, 0.05, 1.0, 30.0])))
 
@@ -23,7 +23,7 @@ def test_no_stretch_of_time_holds_more_tries_than_were_paid_for(steps: list[tupl
             taken.append(now)
     for since in [500.0, *taken]:
         tries = sum(1 for at in taken if at >= since)
-        paid = SHARE * sum(1 for at in calls if at >= since) + FLOOR_PER_S * (now - since)
+        paid = RETRY_SHARE * sum(1 for at in calls if at >= since) + FLOOR_PER_S * (now - since)
         assert tries <= BURST + paid + 1e-6
 
 
