@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aimass.cli import terminal
 from aimass.core.errors import AimassError, Invalid
+from aimass.database.run_status import RunStatus
 
 if TYPE_CHECKING:
     from aimass.client.control import Control
@@ -51,12 +52,14 @@ def _bring_up(control: "Control", folder: Path, recipe: str, document: str, serv
     if service in deployed:
         terminal.say(f"Restored what was deployed: {', '.join(deployed)}. Nothing was trained.")
         return
-    trained = [run for run in control.runs() if run["recipe"] == _name_of(recipe) and run["status"] == "succeeded"]
+    trained = [
+        run for run in control.runs() if run["recipe"] == _name_of(recipe) and run["status"] == RunStatus.SUCCEEDED
+    ]
     if not trained:
         terminal.say(f"Training {folder / 'recipe.yaml'} as a run; once that is done, no start trains again.")
         run_id = control.train(recipe, str(folder / "recipe.yaml"), Path.cwd())["id"]
         run = watch(control, run_id, f"{run_id} ends with the platform; the next start trains anew.")
-        if run["status"] != "succeeded":
+        if run["status"] != RunStatus.SUCCEEDED:
             raise Invalid(
                 f"{run['id']} {run['status']}: {run['error'] or 'see its logs'}; aimass runs logs {run['id']}"
             )

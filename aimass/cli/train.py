@@ -10,6 +10,7 @@ import typer
 from aimass.cli import terminal
 from aimass.cli.services import read_document
 from aimass.core.errors import Unavailable
+from aimass.database.run_status import RunStatus
 
 app = typer.Typer(help="Runs: list, show, report, logs, cancel.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -45,7 +46,7 @@ def train(
         found = watch(control, run_id, on_stop, quiet=as_json)
     if as_json:
         terminal.write_json(found)
-    if found["status"] != "succeeded":
+    if found["status"] != RunStatus.SUCCEEDED:
         sys.exit(1)
 
 

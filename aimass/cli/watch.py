@@ -5,11 +5,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aimass.cli import terminal
+from aimass.database.run_status import ACTIVE
 
 if TYPE_CHECKING:
     from aimass.client.control import Control
-
-ENDED = ("succeeded", "failed", "cancelled")
 
 
 def watch(control: "Control", run_id: str, on_stop: str, quiet: bool = False) -> dict[str, Any]:
@@ -17,7 +16,7 @@ def watch(control: "Control", run_id: str, on_stop: str, quiet: bool = False) ->
     try:
         found: dict[str, Any] = control.run(run_id)
         if quiet:
-            while found["status"] not in ENDED:
+            while found["status"] in ACTIVE:
                 time.sleep(1)
                 found = control.run(run_id)
             return found
@@ -25,7 +24,7 @@ def watch(control: "Control", run_id: str, on_stop: str, quiet: bool = False) ->
             sys.stdout.write(f"  {line}\n")
             sys.stdout.flush()
         found = control.run(run_id)
-        while found["status"] not in ENDED:
+        while found["status"] in ACTIVE:
             time.sleep(0.5)
             found = control.run(run_id)
     except KeyboardInterrupt:

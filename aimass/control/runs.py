@@ -15,10 +15,10 @@ from aimass.control.jobs import LIVE
 from aimass.core.documents import Document
 from aimass.core.errors import AimassError, Conflict, Invalid, NotFound, Unavailable
 from aimass.core.ids import new_id
+from aimass.database.run_status import ACTIVE, RunStatus
 from aimass.database.tables import RunRow
 
 NAME = "recipe.yaml"
-ACTIVE = ("queued", "running")
 GRACE_S = 60.0  # a job may be on its way to Ray that long before its absence means that it died
 CHUNK_BYTES = 64 * 1024
 
@@ -51,7 +51,7 @@ def submit(context: Context, text: str, folder: str | None = None, name: str = N
             recipe_text=text,
             recipe_digest=hashlib.sha256(text.encode()).hexdigest(),
             job=run_id,
-            status="queued",
+            status=RunStatus.QUEUED,
             error=None,
             report=None,
             proposal=None,
@@ -63,7 +63,7 @@ def submit(context: Context, text: str, folder: str | None = None, name: str = N
     try:
         context.jobs.submit(run_id, _entrypoint(place, work, run_id), {"AIMASS_HOME": str(home.path)})
     except AimassError as error:
-        _finish(context, run_id, "failed", str(error))
+        _finish(context, run_id, RunStatus.FAILED, str(error))
         raise
     return _as_json(row)
 
@@ -88,7 +88,7 @@ def cancel(context: Context, run_id: str) -> dict[str, Any]:
     if row.job is None:
         raise Conflict(f"{run_id} was not submitted here; end it where it was started")
     context.jobs.stop(row.job)
-    _finish(context, run_id, "cancelled", f"cancelled by {context.who}")
+    _finish(context, run_id, RunStatus.CANCELLED, f"cancelled by {context.who}")
     return _as_json(_get(context, run_id))
 
 
@@ -155,12 +155,12 @@ def _checked(context: Context, row: RunRow) -> RunRow:
     if again.status not in ACTIVE:
         return again
     reasons = {"": "the platform was stopped while it ran", "STOPPED": "its job was stopped"}
-    outcome = "cancelled" if status == "STOPPED" else "failed"
+    outcome = RunStatus.CANCELLED if status == "STOPPED" else RunStatus.FAILED
     _finish(context, row.id, outcome, reasons.get(status, "its job died; its log says how far it came"))
     return _get(context, row.id)
 
 
-def _finish(context: Context, run_id: str, status: str, error: str) -> None:
+def _finish(context: Context, run_id: str, status: RunStatus, error: str) -> None:
     with context.database.session() as session:
         row = session.get_one(RunRow, run_id)
         if row.status in ACTIVE:

@@ -7,9 +7,9 @@ from sqlalchemy import select
 import aimass
 from aimass.control import services
 from aimass.control.context import Context
-from aimass.control.runs import ACTIVE
 from aimass.core.platform_file import read_platform_file
 from aimass.database import state_number
+from aimass.database.run_status import ACTIVE
 from aimass.database.tables import RunRow
 
 

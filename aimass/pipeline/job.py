@@ -23,6 +23,7 @@ from aimass.core.ids import new_id
 from aimass.core.settings import Settings
 from aimass.database.engine import Database, open_database
 from aimass.database.migrate import migrate
+from aimass.database.run_status import ACTIVE, RunStatus
 from aimass.database.tables import RunRow
 from aimass.pipeline.progress import ProgressLog
 from aimass.pipeline.recipe import load_recipe
@@ -67,7 +68,7 @@ class _Job:
         """Run to the end, whatever it is; the run's row says which."""
         document = Document.read(recipe_path)
         self.run_id = self._take(run_id) if run_id else self._add(document)
-        stop = Stop(lambda: self._end("cancelled", "stopped by a signal"))
+        stop = Stop(lambda: self._end(RunStatus.CANCELLED, "stopped by a signal"))
         with ExitStack() as stack:  # unwound after the row is written: Ray takes seconds to let go
             stack.enter_context(stop.heeded())
             try:
@@ -95,10 +96,10 @@ class _Job:
             self.console.print("cancelled; nothing was registered")
             return CANCELLED
         if isinstance(error, AimassError):
-            self._end("failed", str(error))
+            self._end(RunStatus.FAILED, str(error))
             _complain(self.console, error)
             return FAILED
-        self._end("failed", f"{type(error).__name__}: {error}")
+        self._end(RunStatus.FAILED, f"{type(error).__name__}: {error}")
         raise error
 
     def _open_folder(self, recipe_path: Path) -> ProgressLog:
@@ -123,7 +124,7 @@ class _Job:
                     recipe_text=document.text,
                     recipe_digest=hashlib.sha256(document.text.encode()).hexdigest(),
                     job=_submission_id(),
-                    status="running",
+                    status=RunStatus.RUNNING,
                     created_at=now,
                     started_at=now,
                 )
@@ -136,16 +137,16 @@ class _Job:
             row = session.get(RunRow, run_id)
             if row is None:
                 raise NotFound(f"no run {run_id!r} in {self.database.engine.url.database}; aimass runs list shows them")
-            if row.status != "queued":
+            if row.status != RunStatus.QUEUED:
                 raise Conflict(f"run {run_id} is {row.status} already; train again for a new run")
-            row.status, row.started_at = "running", self.clock.now()
+            row.status, row.started_at = RunStatus.RUNNING, self.clock.now()
         return run_id
 
-    def _end(self, status: str, error: str) -> None:
+    def _end(self, status: RunStatus, error: str) -> None:
         """A run that ended otherwise in the meantime (cancelled by the platform) keeps that."""
         with self.database.session() as session:
             row = session.get_one(RunRow, self.run_id)
-            if row.status in ("queued", "running"):
+            if row.status in ACTIVE:
                 row.status, row.error, row.finished_at = status, error, self.clock.now()
 
     def _tell(self, result: RunResult, progress: ProgressLog) -> None:

@@ -18,6 +18,7 @@ from aimass.data.moved_digits import load_moved_digits
 from aimass.data.sources import CSV, MOVED_DIGITS, load_bundled, load_csv
 from aimass.data.split import folds, split
 from aimass.database.engine import open_database
+from aimass.database.run_status import ACTIVE, RunStatus
 from aimass.database.tables import RunRow
 from aimass.ensembling.combiners.mean import MeanCombiner
 from aimass.ensembling.selection import Selection, select
@@ -74,14 +75,14 @@ def run_recipe(
             row = session.get(RunRow, run_id)
             if row is None:
                 raise NotFound(f"no run {run_id!r} in the database")
-            if row.status not in ("queued", "running"):
+            if row.status not in ACTIVE:
                 raise Conflict(f"run {run_id} was {row.status} meanwhile; nothing is registered")
             origin = Origin(run_id, AccountId(row.account), row.recipe_digest)
             refs = register_outcome(session, open_store(settings.home), shop, outcome, origin, clock)
             report |= {"versions": refs, "seconds": round(time.monotonic() - started, 1)}
             signature = ensemble.signature_of(recipe, shop.dataset)
             proposal = propose(recipe, signature, refs[f"{recipe.recipe}-{ENSEMBLE}"])
-            row.report, row.proposal, row.status, row.finished_at = report, proposal, "succeeded", clock.now()
+            row.report, row.proposal, row.status, row.finished_at = report, proposal, RunStatus.SUCCEEDED, clock.now()
             (shop.folder / REPORT_JSON).write_text(json.dumps(report, indent=2), encoding="utf-8")
             (shop.folder / REPORT_HTML).write_text(render_html(report, plots, document.text), encoding="utf-8")
     finally:
