@@ -1,5 +1,7 @@
 """The transforms, held to the kit and to scikit-learn's scalers."""
 
+import itertools
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -65,8 +67,9 @@ def test_picture_features_are_what_they_say(seed: int, side: int) -> None:
     transform = PictureFeaturesTransform().fit(rows)
     for row, found in zip(rows, transform.apply(rows), strict=True):
         ink = np.rint(row * np.float32(16)).astype(np.int64).reshape(side, side)
-        half = (side + 1) // 2
-        parts = [ink[:half, :half], ink[:half, half:], ink[half:, :half], ink[half:, half:]]
+        cuts = [-(-at * side // min(4, side)) for at in range(min(4, side) + 1)]
+        spans = [slice(*pair) for pair in itertools.pairwise(cuts)]
+        parts = [ink[low, far] for low in spans for far in spans]
         at = 2 * np.arange(side) - side + 1
         moments = [at @ ink.sum(1), at @ ink.sum(0), at**2 @ ink.sum(1), at**2 @ ink.sum(0), at @ ink @ at]
         mirrored = [np.abs(ink - other).sum() for other in (ink[:, ::-1], ink[::-1], ink[::-1, ::-1])]

@@ -8,6 +8,7 @@ from aimass.core.batch import Array
 from aimass.core.errors import Invalid
 from aimass.features.transforms.base import Nodes, Transform
 
+ZONES = 4  # down, and as many to the right
 LEVELS = 256  # what the brightest training pixel becomes; a power of two
 _EXACT = 2**24  # float32 holds every whole number up to here
 
@@ -16,7 +17,7 @@ class PictureFeaturesTransform(Transform):
     """Pixels become whole numbers up to ``LEVELS``; features are sums of them, so also whole.
 
     Whole numbers below 2^24 add up exactly in float32 in any order: trees behind it ask the same question wherever
-    they run. In order: ink by row, by column, by quadrant and in all; moments about the centre (down, right, both
+    they run. In order: ink by row, by column, by zone and in all; moments about the centre (down, right, both
     squared, their product); differences from the picture mirrored left to right, top to bottom and turned by half;
     steps between neighbours along each row, and along each column.
     """
@@ -69,7 +70,10 @@ def _sums(side: int) -> Array:
     down, right = (axis.ravel() for axis in np.indices((side, side)))
     y, x = 2 * down - (side - 1), 2 * right - (side - 1)  # from the centre, in half pixels
     columns = [down == at for at in range(side)] + [right == at for at in range(side)]
-    columns += [((y > 0) == low) & ((x > 0) == far) for low in (False, True) for far in (False, True)]
+    zones = min(ZONES, side)
+    columns += [
+        (down * zones // side == low) & (right * zones // side == far) for low in range(zones) for far in range(zones)
+    ]
     columns += [np.ones(side * side), y, x, y * y, x * x, y * x]
     return np.stack(columns, axis=1).astype(np.float32)
 
