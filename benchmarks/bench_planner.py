@@ -16,6 +16,7 @@ from pathlib import Path
 from aimass.client.control import Control
 from aimass.control.platform.measuring.calls import Door
 from aimass.control.platform.measuring.costs import measure, stamp
+from aimass.control.platform.measuring.settling import settle
 from aimass.control.revisions.machine_file import store_costs
 from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile, read_platform_file
@@ -105,6 +106,7 @@ def _graph(control: Control, file: PlatformFile, seed: int, seconds: float) -> G
 
 def _p50_us(control: Control, file: PlatformFile, document: str, seconds: float) -> float:
     control.deploy(document)
+    settle(Path(file.ray_dir))
     rng = random.Random(0)
     tensor = {
         "name": "x",

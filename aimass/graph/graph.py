@@ -43,8 +43,11 @@ class CostProfile(Protocol):
     def time_us(self, rows: int) -> float:
         """Median time of one call with so many rows."""
 
+    def lone_time_us(self, rows: int) -> float:
+        """The median where the processor did something else before: a lone call finds its caches cold."""
+
     def p95_time_us(self, rows: int) -> float:
-        """Its 95th percentile."""
+        """The 95th percentile, one call after another."""
 
 
 @dataclass(frozen=True)

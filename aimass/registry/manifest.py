@@ -51,10 +51,15 @@ class Profile:
     times_us: Mapping[int, float]  # median per call, by rows
     p95_us: Mapping[int, float]
     memory_bytes: int
+    lone_us: float = 0.0  # of one row, when the processor did something else before; 0: not measured
 
     def time_us(self, rows: int) -> float:
         """Predicted median µs of a call with ``rows``: linear between what was measured, the last slope beyond it."""
         return _interpolate(self.times_us, rows)
+
+    def lone_time_us(self, rows: int) -> float:
+        """As ``time_us``, of a call that finds the caches cold: so much more as one row takes then."""
+        return self.time_us(rows) + max(0.0, self.lone_us - self.time_us(1))
 
     def p95_time_us(self, rows: int) -> float:
         """As ``time_us``, for the 95th percentile."""
@@ -66,6 +71,7 @@ class Profile:
             "times_us": {str(rows): round(time, 2) for rows, time in sorted(self.times_us.items())},
             "p95_us": {str(rows): round(time, 2) for rows, time in sorted(self.p95_us.items())},
             "memory_bytes": self.memory_bytes,
+            "lone_us": round(self.lone_us, 2),
         }
 
     @classmethod
@@ -75,6 +81,7 @@ class Profile:
             times_us={int(rows): float(time) for rows, time in data["times_us"].items()},
             p95_us={int(rows): float(time) for rows, time in data["p95_us"].items()},
             memory_bytes=int(data["memory_bytes"]),
+            lone_us=float(data.get("lone_us", 0.0)),
         )
 
 

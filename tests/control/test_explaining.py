@@ -25,7 +25,7 @@ graph:
 
 
 def test_what_was_off_is_said_in_per_cent() -> None:
-    costs = Costs(door_p50_us=100, door_p95_us=200, door_inside_us=20, step_us=1, combine_us=5)
+    costs = Costs(door_p50_us=100, door_p95_us=200, door_inside_us=20, step_us=1, lone_combine_us=5)
     predicted = explain(graph_from(VOTE), Demand("fused", machine=Machine(costs))).alternative
     assert predicted is not None
     observed = Observed(50, 1.0, 10.0, 27.2, 80.0, {"vote": (10.0, 12.0)})

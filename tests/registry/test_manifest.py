@@ -87,3 +87,11 @@ def test_more_rows_never_take_less_beyond_the_last_measure() -> None:
     profile = Profile("noisy", {1: 10.0, 8: 30.0, 32: 25.0}, {1: 1.0}, 0)
     assert profile.time_us(1000) == 25.0
     assert profile.p95_time_us(1000) == 1.0
+
+
+def test_a_lone_call_takes_so_much_more_whatever_its_rows() -> None:
+    profile = Profile("here", {1: 10.0, 8: 24.0}, {1: 1.0}, 0, lone_us=25.0)
+    assert (profile.lone_time_us(1), profile.lone_time_us(8)) == (25.0, 39.0)
+    assert Profile.from_json(profile.to_json()) == profile
+    old = {key: value for key, value in profile.to_json().items() if key != "lone_us"}
+    assert Profile.from_json(old).lone_time_us(8) == 24.0, "of a version that was measured before"

@@ -69,6 +69,9 @@ class FlatProfile:
     def time_us(self, rows: int) -> float:
         return self.call_us + rows * self.row_us
 
+    def lone_time_us(self, rows: int) -> float:
+        return self.time_us(rows)
+
     def p95_time_us(self, rows: int) -> float:
         return 2 * self.time_us(rows)
 

@@ -29,7 +29,9 @@ COSTS = Costs(
     flow_us=60,
     flow_step_us=10,
     session_us=4,
+    lone_session_us=4,
     combine_us=5,
+    lone_combine_us=5,
     merged_combine_us=2,
     session_bytes=10,
     replica_bytes=1_000_000,
@@ -93,7 +95,7 @@ def test_members_that_are_elsewhere_share_the_cores() -> None:
 
 
 def test_a_single_session_costs_the_same_but_for_the_steps() -> None:
-    machine = replace(MACHINE, costs=replace(COSTS, session_us=0))
+    machine = replace(MACHINE, costs=replace(COSTS, session_us=0, lone_session_us=0))
     found = explained(graph_from(ONE), machine=machine)
     assert figures(found, "fused").p50_us == pytest.approx(figures(found, "merged").p50_us + 2 * COSTS.step_us)
 
@@ -115,7 +117,7 @@ def test_what_runs_lazily_counts_by_its_chance() -> None:
         graph_from(CASCADE), profiles={"linear@1": FlatProfile(10, 0, 1), "forest@1": FlatProfile(900, 0, 1)}
     )
     found = explained(graph, shares={("gate", "1"): 0.25})
-    around = 100 + 3 * 1 + COSTS.choose_us
+    around = 100 + 3 * 1 + COSTS.lone_choose_us
     assert figures(found, "fused").p50_us == around + 10 + 0.25 * 900
     assert figures(found, "merged").p50_us == 100 + 910 + 2 - 4
     assert found.chosen == "fused"
@@ -293,3 +295,15 @@ def test_a_combiner_that_does_not_exist_is_refused_whatever_the_plan() -> None:
     with pytest.raises(Invalid, match="unknown 'sum'") as caught:
         place(replace(graph, nodes=nodes), Demand(), shelf().read, shelf().put)
     assert caught.value.field == "graph.nodes.vote.combine"
+
+
+def test_latency_is_of_lone_calls_and_throughput_of_crowded_ones() -> None:
+    """What a lone call pays beside its versions: more for a combiner, less where sessions are merged."""
+    costs = replace(COSTS, lone_session_us=5, lone_combine_us=35)
+    hot, cold = (
+        explain(graph_of_profiles(), Demand("auto", machine=replace(MACHINE, costs=c))) for c in (COSTS, costs)
+    )
+    assert figures(cold, "fused").p50_us == pytest.approx(figures(hot, "fused").p50_us + 30)
+    assert figures(cold, "merged").p50_us == pytest.approx(figures(hot, "merged").p50_us - 3 * 1)
+    for plan in ("fused", "merged"):
+        assert figures(cold, plan).rps == figures(hot, plan).rps

@@ -33,7 +33,7 @@ def median_us(units: Sequence[Unit], plain: bool, machine: Machine, rows: float)
     costs = machine.costs
 
     def long(unit: Unit) -> float:
-        return unit.chance(rows) * unit.time_us(unit.rows(rows))
+        return unit.chance(rows) * unit.lone_us(unit.rows(rows))
 
     def hop(unit: Unit) -> float:
         return unit.chance(rows) * (costs.hop_p50_us + transfer_us(unit, rows, costs))

@@ -66,7 +66,7 @@ def predict(graph: Graph, placements: Placements, demand: Demand) -> Figures:
         memory_bytes=here * machine.gateways + away,
         gpus=gpus_needed(unit.scale for unit in made if unit.scale),
         load=_under_load(made, plain, demand) if load.rps else None,
-        node_us={"+".join(node.name for node in unit.nodes): round(unit.time_us(unit.rows(rows)), 1) for unit in made},
+        node_us={"+".join(node.name for node in unit.nodes): round(unit.lone_us(unit.rows(rows)), 1) for unit in made},
     )
 
 

@@ -26,6 +26,7 @@ class Unit:
     nodes: tuple[Node, ...]
     profiles: tuple[CostProfile, ...]  # of the versions in it
     own_us: float  # beside those: of a call, or saved
+    own_lone_us: float  # the same of a lone call
     after: frozenset[str] = frozenset()
     reach: float = 1.0
     scale: NodeScale | None = None  # of a deployment of its own; None: runs in the gateway
@@ -39,8 +40,14 @@ class Unit:
         """Median of a call with so many rows, where it runs."""
         return max(0.0, self.own_us + sum(profile.time_us(max(1, round(rows))) for profile in self.profiles))
 
+    def lone_us(self, rows: float) -> float:
+        """The same of a lone call, which finds the caches cold."""
+        return max(0.0, self.own_lone_us + sum(profile.lone_time_us(max(1, round(rows))) for profile in self.profiles))
+
     def p95_us(self, rows: float) -> float:
-        return max(0.0, self.own_us + sum(profile.p95_time_us(max(1, round(rows))) for profile in self.profiles))
+        """Of lone calls."""
+        late = sum(profile.p95_time_us(max(1, round(rows))) for profile in self.profiles) - self.time_us(rows)
+        return self.lone_us(rows) + max(0.0, self.own_us + late)
 
     def chance(self, rows: float) -> float:
         """That a call with so many rows brings it any."""
@@ -73,14 +80,15 @@ def units(graph: Graph, placements: Placements, costs: Costs, shares: Shares | N
     for first in _in_order(after):
         nodes = members[first]
         is_away = placements[first] == FANOUT
+        is_merged = placements[first] == MERGED and (len(nodes) > 1 or is_whole(graph, placements))
+        own_us, own_lone_us = _own_us(nodes, is_merged, costs)
         made.append(
             Unit(
                 name=first,
                 nodes=tuple(nodes),
                 profiles=tuple(graph.profiles[node.ref] for node in nodes if node.ref),
-                own_us=_own_us(
-                    nodes, placements[first] == MERGED and (len(nodes) > 1 or is_whole(graph, placements)), costs
-                ),
+                own_us=own_us,
+                own_lone_us=own_lone_us,
                 after=frozenset(after[first]),
                 reach=min(1.0, reach.of(_around(nodes, found, home))),
                 scale=(nodes[0].scale or ONE_REPLICA) if is_away else None,
@@ -94,12 +102,18 @@ def _many(graph: Graph, placements: Placements) -> list[Group]:
     return [group for group in groups(graph, placements) if len(group) > 1]
 
 
-def _own_us(nodes: list[Node], is_merged: bool, costs: Costs) -> float:
-    """Beside the versions' measured calls, each of which includes a session call."""
+def _own_us(nodes: list[Node], is_merged: bool, costs: Costs) -> tuple[float, float]:
+    """Beside the versions' measured calls, each of which includes a session call; and the same of a lone call."""
     others = [node for node in nodes if not node.ref]
     if is_merged:
-        return len(others) * costs.merged_combine_us - max(0, len(nodes) - len(others) - 1) * costs.session_us
-    return sum(costs.combine_us if node.kind == "combine" else costs.choose_us for node in others)
+        within, saved = len(others) * costs.merged_combine_us, max(0, len(nodes) - len(others) - 1)
+        return within - saved * costs.session_us, within - saved * costs.lone_session_us
+    combines = sum(node.kind == "combine" for node in others)
+    chooses = len(others) - combines
+    return (
+        combines * costs.combine_us + chooses * costs.choose_us,
+        combines * costs.lone_combine_us + chooses * costs.lone_choose_us,
+    )
 
 
 def _after(graph: Graph, nodes: list[Node], home: Mapping[str, str], found: Mapping[str, Region]) -> set[str]:
