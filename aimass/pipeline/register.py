@@ -18,6 +18,7 @@ from aimass.registry import aliases, versions
 from aimass.registry.manifest import GRAPH_FILE, Lineage, Manifest, Profile
 from aimass.runtimes.onnx import MODEL_FILE
 from aimass.storage.base import ArtifactStore
+from aimass.training.fitting import make_trainer
 
 CHAMPION = "champion"
 _PACKAGES = ("numpy", "onnx", "optuna", "ray", "scikit-learn", "skl2onnx")
@@ -111,13 +112,15 @@ class _Clerk:
         )
 
     def _lineage(self, parents: tuple[str, ...]) -> Lineage:
+        candidates = self.shop.recipe.candidates.values()
+        extras = sorted({name for spec in candidates for name in make_trainer(spec.trainer).packages})
         return Lineage(
             recipe_hash=self.origin.recipe_digest,
             dataset=self.dataset,
             dataset_hash=self.shop.dataset.digest,
             run=self.origin.run,
             parents=parents,
-            packages={"aimass": __version__, **{name: package_version(name) for name in _PACKAGES}},
+            packages={"aimass": __version__, **{name: package_version(name) for name in (*_PACKAGES, *extras)}},
         )
 
 
