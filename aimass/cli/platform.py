@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aimass.core.settings import Settings
 
 SETTLE_S = 10.0
+MIB = 2**20
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Port = Annotated[int | None, typer.Option(help="The port for calls; 8000 unless AIMASS_PORT says otherwise.")]
 GrpcPort = Annotated[int | None, typer.Option(help="The port for calls over gRPC; 8001 unless AIMASS_GRPC_PORT.")]
@@ -102,13 +103,19 @@ def status(as_json: Json = False) -> None:
     terminal.say(f"  calls    {found['url']}")
     terminal.say(f"  control  {found['control_url']}")
     terminal.say(f"The reconciler {found['reconciler']}; the newest state is number {found['state']}.")
-    columns = ["replica", "pid", "state", "loaded", "failed", "in flight", "calls/s"]
-    terminal.table(columns, [list(item.values()) for item in found["replicas"]], "No replica answers.")
+    columns = ["replica", "pid", "state", "loaded", "asleep", "memory", "failed", "in flight", "calls/s"]
+    terminal.table(columns, [_replica_row(item) for item in found["replicas"]], "No replica answers.")
     columns = ["service", "revision", "plan", "calls", "refused", "p95 ms ≤", "promised", "errors", "promised"]
     terminal.table(columns, [_service_row(item) for item in found["services"]], "No service is deployed.")
     say_failures(found["services"])
     columns = ["run", "recipe", "status"]
     terminal.table(columns, [list(item.values()) for item in found["runs"]], "No run is under way.")
+
+
+def _replica_row(item: dict[str, Any]) -> list[Any]:
+    memory = f"{item['resident_bytes'] / MIB:,.1f} of {item['bound_bytes'] / MIB:,.0f} MiB"
+    seen = [item["replica"], item["pid"], item["state"], item["loaded"], item["asleep"], memory, item["failed"]]
+    return [*seen, item["in_flight"], item["requests_per_s"]]
 
 
 def doctor(

@@ -66,7 +66,18 @@ def services(
         used = [_usage_row(item) for service in found for item in service["usage"]]
         terminal.table(columns, used, "nothing was metered yet")
     else:
-        columns = ["service", "traffic", "plan", "nodes", "before", "since", "calls", "refused", "p95 ms ≤"]
+        columns = [
+            "service",
+            "traffic",
+            "plan",
+            "in memory",
+            "nodes",
+            "before",
+            "since",
+            "calls",
+            "refused",
+            "p95 ms ≤",
+        ]
         empty = "nothing is deployed; deploy with: aimass deploy service.yaml"
         terminal.table(columns, [_row(item) for item in found], empty)
         say_failures(found)
@@ -102,6 +113,7 @@ def _row(item: dict[str, Any]) -> list[Any]:
         item["name"],
         traffic,
         item["plan"],
+        _residence(item),
         [f"{node}: {count}" for node, count in item["nodes"].items()],
         item["previous"],
         terminal.when(item["deployed_at"]),
@@ -109,6 +121,13 @@ def _row(item: dict[str, Any]) -> list[Any]:
         measured.get("refused"),
         measured.get("p95_ms"),
     ]
+
+
+def _residence(item: dict[str, Any]) -> str | None:
+    """In how many of the replicas that answer for it its plans are in memory; in others the next call loads them."""
+    if not item.get("ready"):
+        return None
+    return f"{item['resident']} of {item['ready']}" if item["resident"] else "asleep"
 
 
 def _usage_row(item: dict[str, Any]) -> list[Any]:

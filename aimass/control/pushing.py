@@ -47,6 +47,11 @@ class Overview:
         names = {(service, number) for number in revisions}
         return sum(names <= set(report.loaded) for report in self.reports)
 
+    def resident(self, service: str, revisions: Iterable[int]) -> int:
+        """How many replicas hold all of these revisions in memory; in others the next call loads them."""
+        names = {(service, number) for number in revisions}
+        return sum(names <= set(report.loaded) - set(report.asleep) for report in self.reports)
+
     def failures(self, service: str, revisions: Iterable[int]) -> list[str]:
         """Why replicas cannot load these revisions of the service; they try again by themselves."""
         names = [f"{service}/{number}" for number in revisions]

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Overview
-from aimass.control.revisions.measured import measure
+from aimass.control.revisions.measured import Measured, measure
 from aimass.control.revisions.standing import Standing, standings
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.metering.usage import totals
@@ -19,11 +19,12 @@ def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]
     """Every deployed service; with ``usage`` also what was called of it, by revision and key, and every service that
     was called before it was undeployed."""
     overview = context.pusher.overview()
+    measured = measure(overview.counts) if overview else {}
     with context.database.reading() as session:
         used = totals(session) if usage else []
         called = {total.service for total in used}
         found = [
-            _summary(session, name, standing, overview)
+            _summary(session, name, standing, overview, measured.get(name))
             for name, standing in standings(session).items()
             if standing.is_deployed or name in called
         ]
@@ -43,15 +44,16 @@ def show(context: Context, name: str) -> dict[str, Any]:
             select(TrafficMoveRow).where(TrafficMoveRow.service == name).order_by(TrafficMoveRow.id)
         )
         return {
-            **_summary(session, name, standing, overview),
+            **_summary(session, name, standing, overview, measure(overview.counts).get(name) if overview else None),
             "revisions": [_revision(row, standing) for row in rows],
             "moves": [{"weights": m.weights, "who": m.who, "why": m.why, "at": m.at} for m in moves],
             "usage": [asdict(total) for total in totals(session, name)],
         }
 
 
-def _summary(session: Session, name: str, standing: Standing, overview: Overview | None) -> dict[str, Any]:
-    measured = measure(overview.counts).get(name) if overview else None
+def _summary(
+    session: Session, name: str, standing: Standing, overview: Overview | None, measured: Measured | None
+) -> dict[str, Any]:
     nodes = overview.nodes.get(app_name(name, standing.main or 0)) if overview else None
     service = session.get_one(ServiceRow, name)
     row = session.get(RevisionRow, (name, standing.main)) if standing.main else None
@@ -69,6 +71,7 @@ def _summary(session: Session, name: str, standing: Standing, overview: Overview
         "slo": row.document["slo"] if row else None,
         "measured": asdict(measured) if measured else None,
         "ready": overview.ready(name, standing.weights) if overview else None,
+        "resident": overview.resident(name, standing.weights) if overview else None,
         "failed": overview.failures(name, standing.weights) if overview else [],
         "nodes": nodes.replicas if nodes else {},  # fan-out nodes of the revision with the most traffic → replicas
     }

@@ -1,12 +1,16 @@
 """The gateway's numbered state, built from the database: where stored changes become what replicas know."""
 
-from sqlalchemy import select
+from collections.abc import Mapping
+
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from aimass.control.revisions.standing import Standing, standings
 from aimass.database import state_number
 from aimass.database.tables import KeyRow, RevisionRow, ServiceRow
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
+
+PINNED = "pinned"  # of each revision by itself: the one that is being deployed may say otherwise than the one that runs
 
 
 def build_state(session: Session, replicas_hint: int = 1) -> GatewayState:
@@ -29,20 +33,26 @@ def _keys(session: Session) -> tuple[KeyState, ...]:
 def _services(session: Session) -> tuple[ServiceState, ...]:
     found = standings(session)
     accounts = {row.name: row.account for row in session.scalars(select(ServiceRow))}
+    kept = [(name, number) for name, standing in found.items() for number in standing.kept]
+    query = select(RevisionRow).where(tuple_(RevisionRow.service, RevisionRow.number).in_(kept))
+    rows = {(row.service, row.number): row for row in session.scalars(query)}
     services = []
     for name, standing in found.items():
         if standing.kept:
-            services.append(_service(session, name, accounts[name], standing))
+            services.append(_service(rows, name, accounts[name], standing))
     return tuple(services)
 
 
-def _service(session: Session, name: str, account: str, standing: Standing) -> ServiceState:
-    rows = [session.get_one(RevisionRow, (name, number)) for number in standing.kept]
-    main = session.get_one(RevisionRow, (name, standing.main or standing.kept[-1]))
+def _service(found: Mapping[tuple[str, int], RevisionRow], name: str, account: str, standing: Standing) -> ServiceState:
+    rows = [found[name, number] for number in standing.kept]
+    main = found[name, standing.main or standing.kept[-1]]
     return ServiceState(
         name=name,
         account=account,
-        limits=Limits(**main.document["limits"]),
+        limits=Limits(**{key: value for key, value in main.document["limits"].items() if key != PINNED}),
         weights=standing.weights,
-        revisions=tuple(RevisionState(row.number, row.digest, row.layout) for row in rows),
+        revisions=tuple(
+            RevisionState(row.number, row.digest, row.layout, pinned=row.document["limits"].get(PINNED, False))
+            for row in rows
+        ),
     )

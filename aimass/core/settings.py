@@ -39,7 +39,11 @@ class Settings(BaseSettings):
 
     gateway_min_replicas: int = Field(default=1, ge=1)
     gateway_max_replicas: int = Field(default=1, ge=1)
-    """Bounds of the gateway's size on this platform; each replica holds every in-process plan."""
+    """Bounds of the gateway's size on this platform; each replica answers for every in-process plan."""
+
+    gateway_memory_bytes: int | None = Field(default=None, ge=1024 * 1024)
+    """What the plans in one replica may hold; beyond it the least recently used are let go, and loaded again by a call.
+    None: half of the machine's memory, shared among ``gateway_max_replicas``."""
 
     gateway_target_in_flight: int = Field(default=64, ge=1)
     """Requests in flight per replica that the gateway's size aims at."""

@@ -26,6 +26,7 @@ from aimass.gateway.protocols.http import (
     unless_gone,
 )
 from aimass.gateway.protocols.oip_http import HTTP
+from aimass.gateway.residency.asleep import Plan
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
 from aimass.gateway.state import GatewayState
 
@@ -78,6 +79,12 @@ class GatewayApp:
         keys = Keys.build(state.keys, self._settings.key_rate_per_s, share, self._now(), self._keys)
         self.table = build_table(state, plans, self._parts.metrics, self.table)
         self._keys = keys
+
+    def exchange(self, name: tuple[str, int], plan: Plan) -> None:
+        """Calls to this revision run on this plan of it from now on."""
+        service = self.table.services.get(name[0])
+        if service is not None and name[1] in service.targets:
+            service.targets[name[1]].take(plan)
 
     @property
     def keys(self) -> Keys:

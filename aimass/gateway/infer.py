@@ -20,6 +20,7 @@ from aimass.core.events import Trace
 from aimass.gateway.admission import Key
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.protocols.oip import InferRequest
+from aimass.gateway.residency.asleep import Asleep, AsleepPlan
 from aimass.gateway.routes import Endpoint, Target
 from aimass.metering.journal import Journal, unmetered
 from aimass.monitoring.recorder import Recorder
@@ -168,27 +169,35 @@ class Inference:
 
     @staticmethod
     def goes_on(job: Job, error: Exception) -> bool:
-        """Whether a call that failed where it ran in one go may be answered without a node, or by another: by
-        ``run_long``."""
+        """Whether a call that failed where it ran in one go may be answered without a node, or by another, or by waking
+        the plan: by ``run_long``."""
+        if isinstance(error, Asleep):
+            return True
         return job.target.plan.flow is not None and is_the_nodes(error) and not is_passing(error)
 
     async def run_long(self, job: Job) -> Answer:
         """The answer of a call that must not hold up the event loop. Errors pass through. Cancelled, it stops what runs
         for nobody else, and is not metered."""
-        target, flow, job.error = job.target, job.target.plan.flow, None
+        target, job.error = job.target, None
         limit = None if job.deadline == float("inf") else job.deadline
-        if target.plan.padding is not None:
-            job.request.batch, job.length = target.plan.padding.pad(job.request.batch)
-        target.series.in_flight += 1
+        target.series.in_flight += 1  # from here on its plan stays in memory
+        target.series.used_s = job.decoded
         try:
-            if flow is not None:
-                return await self._run_flow(job, flow, limit)
+            if isinstance(target.plan, AsleepPlan):
+                target.take(await target.plan.wake(target.limits.max_queue, limit))
+            plan = target.plan
+            if plan.padding is not None:
+                job.request.batch, job.length = plan.padding.pad(job.request.batch)
+            if plan.flow is not None:
+                return await self._run_flow(job, plan.flow, limit)
             return await self._run_in_thread(job, limit)
         finally:
             target.series.in_flight -= 1
 
     async def _run_flow(self, job: Job, flow: Flow, limit: float | None) -> Answer:
-        rounds = self._rounds.get(job.target) or self._open(job.target, flow)
+        rounds = self._rounds.get(job.target)
+        if rounds is None or rounds.flow is not flow:
+            rounds = self._open(job.target, flow)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         passage = rounds.enter(job.request.batch, job.request.rows, limit, (job, future))
         try:
@@ -228,7 +237,7 @@ class Inference:
 
     def _run_together(self, jobs: list[Job]) -> None:
         target = jobs[0].target
-        began = self._now()
+        target.series.used_s = began = self._now()
         trace = Trace("") if target.traced else None
         try:
             if len(jobs) == 1:

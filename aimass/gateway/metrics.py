@@ -34,16 +34,35 @@ class Snapshot:
     degraded: dict[Labels, float] = field(default_factory=dict)  # service, revision: of the calls answered with 200
     nodes: dict[Labels, float] = field(default_factory=dict)  # service, revision, node, event, its detail
     breakers: dict[Labels, float] = field(default_factory=dict)  # service, revision, node
+    resident: dict[Labels, float] = field(default_factory=dict)  # service, revision: replicas that hold it in memory
+    resident_bytes: dict[Labels, float] = field(default_factory=dict)  # service, revision
+    evictions: dict[Labels, float] = field(default_factory=dict)  # service, revision
+    cold_loads: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision: seconds
+
+    quarantined: dict[Labels, float] = field(default_factory=dict)  # service, revision, why: replicas that hold it back
 
     def without_gauges(self) -> "Snapshot":
         """What stays true of a replica that is gone."""
-        return replace(self, in_flight={}, breakers={})
+        return replace(self, in_flight={}, breakers={}, resident={}, resident_bytes={}, quarantined={})
 
 
 class Series:
     """The counts of one revision in one replica; the hot path adds to its fields."""
 
-    __slots__ = ("answered", "degraded", "in_flight", "nodes", "rows", "rows_sum", "seconds", "seconds_sum")
+    __slots__ = (
+        "answered",
+        "cold_loads",
+        "degraded",
+        "evictions",
+        "in_flight",
+        "nodes",
+        "resident_bytes",
+        "rows",
+        "rows_sum",
+        "seconds",
+        "seconds_sum",
+        "used_s",
+    )
 
     def __init__(self) -> None:
         self.answered = 0
@@ -54,6 +73,10 @@ class Series:
         self.seconds_sum = 0.0
         self.rows = [0] * (len(ROWS) + 1)
         self.rows_sum = 0
+        self.used_s = 0.0  # when it last ran a call, monotonic
+        self.resident_bytes = 0  # that it holds now; 0: it is not in memory
+        self.evictions = 0  # times that it was let go for want of memory
+        self.cold_loads = [0.0] * (len(SECONDS) + 2)  # loads for a call, by their seconds, then the sum of these
 
     def answer(self, seconds: float, rows: int) -> None:
         """One call answered with 200."""
@@ -62,6 +85,11 @@ class Series:
         self.seconds_sum += seconds
         self.rows[bisect_left(ROWS, rows)] += 1
         self.rows_sum += rows
+
+    def load_cold(self, seconds: float) -> None:
+        """One load for a call that waited for it."""
+        self.cold_loads[bisect_left(SECONDS, seconds)] += 1
+        self.cold_loads[-1] += seconds
 
     def calls_per_row(self) -> float:
         """On average so far."""
@@ -103,6 +131,7 @@ class Metrics:
         self._refused: dict[Labels, float] = {}
         self._rejections: dict[Labels, float] = {}
         self.lines_lost = 0  # of the request log
+        self.quarantined: dict[Labels, float] = {}  # service, revision, why: 1
 
     def series(self, service: str, revision: int) -> Series:
         """The counts of a revision; the same object at every call."""
@@ -136,6 +165,7 @@ class Metrics:
     def snapshot(self) -> Snapshot:
         """The counts now, as values of their own."""
         shot = Snapshot(dict(self._refused), dict(self._rejections), lines_lost={(): self.lines_lost})
+        shot.quarantined = dict(self.quarantined)
         for labels, series in self._series.items():
             shot.requests[(*labels, "200")] = series.answered
             shot.in_flight[labels] = series.in_flight
@@ -145,6 +175,7 @@ class Metrics:
                 shot.degraded[labels] = series.degraded
             if series.nodes is not None:
                 _take_nodes(shot, labels, series.nodes)
+            _take_residency(shot, labels, series)
         for labels, together in self._together.items():
             shot.together[labels] = [*together.rows, together.rows_sum]
             shot.waits[labels] = [*together.waits, together.waits_sum]
@@ -156,6 +187,13 @@ def _take_nodes(shot: Snapshot, labels: Labels, counts: NodeCounts) -> None:
         shot.nodes[(*labels, node, event, detail)] = times
     for node, state in counts.breakers.items():
         shot.breakers[(*labels, node)] = state()
+
+
+def _take_residency(shot: Snapshot, labels: Labels, series: Series) -> None:
+    if series.resident_bytes:
+        shot.resident[labels], shot.resident_bytes[labels] = 1, series.resident_bytes
+    if series.evictions:
+        shot.evictions[labels], shot.cold_loads[labels] = series.evictions, list(series.cold_loads)
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
@@ -172,6 +210,11 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         _add_lists(total.waits, shot.waits)
         _add(total.degraded, shot.degraded)
         _add(total.nodes, shot.nodes)
+        _add(total.resident, shot.resident)
+        _add(total.resident_bytes, shot.resident_bytes)
+        _add(total.evictions, shot.evictions)
+        _add(total.quarantined, shot.quarantined)
+        _add_lists(total.cold_loads, shot.cold_loads)
         for labels, state in shot.breakers.items():
             total.breakers[labels] = max(state, total.breakers.get(labels, 0.0))
     return total
@@ -223,8 +266,31 @@ class _Collector:
         for labels, count in sorted(shot.breakers.items()):
             breakers.add_metric(labels, count)
         yield from (degraded, breakers)
+        yield from _of_residency(shot, revision)
+        what = "Replicas that hold the revision back: crash, it killed some; hog, its neighbours suffered."
+        quarantined = GaugeMetricFamily("aimass_quarantined", what, labels=[*revision, "why"])
+        for labels, count in sorted(shot.quarantined.items()):
+            quarantined.add_metric(labels, count)
+        yield quarantined
         for event, (what, detail) in EVENTS.items():
             yield _of_nodes(event, what, [*node, detail] if detail else node, shot.nodes)
+
+
+def _of_residency(shot: Snapshot, revision: list[str]) -> Iterator[Metric]:
+    resident = GaugeMetricFamily("aimass_resident", "Replicas that hold the revision in memory.", labels=revision)
+    size = GaugeMetricFamily("aimass_resident_bytes", "Memory that the revision's plans hold.", labels=revision)
+    evictions = CounterMetricFamily("aimass_evictions", "Plans let go for want of memory.", labels=revision)
+    families: list[tuple[GaugeMetricFamily | CounterMetricFamily, dict[Labels, float]]] = [
+        (resident, shot.resident),
+        (size, shot.resident_bytes),
+        (evictions, shot.evictions),
+    ]
+    for family, counts in families:
+        for labels, count in sorted(counts.items()):
+            family.add_metric(labels, count)
+        yield family
+    what = "Seconds that it took to load a revision again for a call."
+    yield _histogram("aimass_cold_load_seconds", what, revision, SECONDS, shot.cold_loads)
 
 
 def _of_nodes(event: str, what: str, names: list[str], counts: dict[Labels, float]) -> Metric:

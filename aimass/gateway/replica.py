@@ -25,6 +25,8 @@ from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics, Snapshot
 from aimass.gateway.protocols import arrays
 from aimass.gateway.protocols.direct import direct_protocol
+from aimass.gateway.residency.residency import Residency
+from aimass.gateway.residency.size import bound_bytes
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
 from aimass.metering.journal import Journal
 from aimass.monitoring.process_log import keep_log
@@ -75,7 +77,9 @@ class Gateway:
             clock,
         )
         load_plan = partial(load, checkout=_checkout(settings))
-        self._loading = Loading(load_plan, self._loaded, self._senders.connect, clock)
+        bound = bound_bytes(settings.gateway_memory_bytes, settings.gateway_max_replicas)
+        self._residency = Residency(self._metrics, bound, self.gateway.exchange)
+        self._loading = Loading(load_plan, self._loaded, self._senders.connect, clock, self._residency)
         self._state = GatewayState(0)
         self._used: dict[str, int] = {}
         self._synced_at = clock.monotonic()
@@ -162,7 +166,10 @@ class Gateway:
             pid=os.getpid(),
             node=self._node,
             number=self._state.number,
-            loaded=tuple(sorted(self._loading.plans)),
+            loaded=self._loading.ready,
+            asleep=self._loading.asleep,
+            resident_bytes=self._residency.total_bytes,
+            bound_bytes=round(self._residency.bound_bytes),
             failed=dict(self._loading.failed),
             in_flight=self._load.in_flight(self._metrics.in_flight),
             connections=self._door.connections if self._door else 0,

@@ -9,27 +9,26 @@ from aimass.core.signature import Signature
 from aimass.gateway.metrics import Metrics, Series
 from aimass.gateway.protocols.http import JSON, OCTETS, Head
 from aimass.gateway.protocols.oip import AnswerWriter, RequestReader, describe
+from aimass.gateway.residency.asleep import Plan
 from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceState
 from aimass.metering.journal import EventEncoder
 from aimass.serving.executor import Slot
-from aimass.serving.loader import LoadedPlan
 from aimass.serving.traffic.base import ALL_PERCENT, Traffic
 from aimass.serving.traffic.making import make_traffic
 
-Plans = Mapping[tuple[str, int], LoadedPlan]
+Plans = Mapping[tuple[str, int], Plan]
 
 
 class Target:
-    """One loaded revision with all that a call on it needs, bound once."""
+    """One loaded revision with all that a call on it needs, bound once. Its plan may be asleep."""
 
     def __init__(
-        self, service: ServiceState, revision: RevisionState, plan: LoadedPlan, metrics: Metrics, slot: Slot
+        self, service: ServiceState, revision: RevisionState, plan: Plan, metrics: Metrics, slot: Slot
     ) -> None:
         self.service = service.name
         self.account = service.account
         self.limits: Limits = service.limits
         self.revision = revision.number
-        self.plan = plan
         self.series: Series = metrics.series(service.name, revision.number)
         self.slot = slot
         self.deadline_s = _deadline_s(service.limits)
@@ -37,16 +36,22 @@ class Target:
         self.answers = AnswerWriter(service.name, revision.number)
         self.encoders: dict[str, EventEncoder] = {}
         self.traced = len(revision.layout["nodes"]) > 1 or any("branches" in node for node in revision.layout["nodes"])
-        self.series.adopt(plan.counts)
         named = [(b"x-aimass-revision", b"%d" % revision.number), (b"x-aimass-plan", plan.plan.encode())]
         self.json_head = Head(200, [JSON, *named])
         self.binary_head = Head(200, [OCTETS, *named])
-        slot.observers[plan] = metrics.together(service.name, revision.number, plan.plan).observe
+        self._observe = metrics.together(service.name, revision.number, plan.plan).observe
+        self.take(plan)
         self.kept: dict[str, Any] = {}  # what a door's codec has made once for this revision, by protocol
 
     @property
     def signature(self) -> Signature:
         return self.plan.signature
+
+    def take(self, plan: Plan) -> None:
+        """Calls run on this plan of the revision from now on."""
+        self.plan = plan
+        self.series.adopt(plan.counts)
+        self.slot.observers[plan] = self._observe
 
     def encoder(self, key_id: str, account: str) -> EventEncoder:
         """Encodes the usage events of a key on this revision."""
@@ -213,7 +218,7 @@ def _slot(state: ServiceState, old: Service | None) -> Slot:
 
 
 def _target(
-    state: ServiceState, revision: RevisionState, plan: LoadedPlan, slot: Slot, metrics: Metrics, old: Service | None
+    state: ServiceState, revision: RevisionState, plan: Plan, slot: Slot, metrics: Metrics, old: Service | None
 ) -> Target:
     known = old.targets.get(revision.number) if old else None
     if known is not None and known.plan is plan and known.limits == state.limits:

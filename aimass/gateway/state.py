@@ -45,6 +45,7 @@ class RevisionState:
     number: int
     digest: str
     layout: Mapping[str, Any]  # serving.layout.Layout as JSON
+    pinned: bool = False  # its document says so
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ class ServiceState:
     limits: Limits
     weights: Mapping[int, float]
     revisions: tuple[RevisionState, ...]
+
+    @property
+    def pinned(self) -> set[int]:
+        """Revisions that stay in memory: of those that say so, the ones with traffic and what is being deployed."""
+        live = {number for number, weight in self.weights.items() if weight > 0}
+        newest = max(live, default=0)
+        return {item.number for item in self.revisions if item.pinned and (item.number in live or item.number > newest)}
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,10 @@ class ReplicaReport:
     pid: int
     node: str
     number: int  # of the state it has applied
-    loaded: tuple[tuple[str, int], ...] = ()  # (service, revision)
+    loaded: tuple[tuple[str, int], ...] = ()  # (service, revision) that calls can go to, in memory or asleep
+    asleep: tuple[tuple[str, int], ...] = ()  # those that were let go for want of memory; a call loads them again
+    resident_bytes: int = 0  # what the plans in memory hold
+    bound_bytes: int = 0  # what they may hold
     failed: Mapping[str, str] = field(default_factory=dict)  # "service/revision" → why it could not be loaded
     in_flight: float = 0.0
     connections: int = 0

@@ -91,6 +91,7 @@ class LimitsKeys(TypedDict, total=False):
     max_concurrent: int
     batch_rows: int
     max_wait_ms: float
+    pinned: bool
 
 
 class SloKeys(TypedDict, total=False):

@@ -18,7 +18,7 @@ from aimass.graph.spec import LimitsSpec, ServiceSpec, SloSpec
 FORMAT = 2
 _NEW_KINDS = {"switch", "cascade"}
 _NEW_KEYS = {"ragged", "quorum", "policy", "essential", "placement", "scale"}
-_NEW_LIMITS = {"batch_rows", "max_wait_ms"}
+_NEW_LIMITS = {"batch_rows", "max_wait_ms", "pinned"}
 _NEW_SLO = {"load_rps"}
 _VALUES = ("ref", "runtime", "files", "combine", "quorum", "on_missing", "essential", "placement")
 _LISTS = ("weights", "classes", "cases", "thresholds", "temperatures")

@@ -111,6 +111,7 @@ class LimitsSpec(Part):
     max_concurrent: int = Field(default=2, ge=1)  # long calls that run at a time
     batch_rows: int = Field(default=64, ge=1)  # rows of several requests that run together; 1: each by itself
     max_wait_ms: float = Field(default=2.0, ge=0)  # the longest that a row waits for others
+    pinned: bool = False  # never let go of for want of memory
 
 
 class SloSpec(Part):

@@ -107,6 +107,7 @@ class StubPlan:
     plan: str = "fused"
     flow: Flow | None = None
     padding: Padding | None = None
+    file_bytes: int = 0
     counts: NodeCounts = field(default_factory=NodeCounts)
 
     def run(self, batch: Batch, trace: Any = None) -> Batch:

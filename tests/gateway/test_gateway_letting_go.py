@@ -16,7 +16,7 @@ from aimass.gateway.loading import Loading
 from aimass.gateway.protocols.http import Reply
 from aimass.gateway.state import GatewayState
 from aimass.serving.layout import Layout
-from aimass.serving.loader import LoadedPlan
+from aimass.serving.loader import Known, LoadedPlan
 from aimass.testing.gateway import BEARER, INFER, Gateway, body, key, nowhere, scores, service
 
 HEADERS = [(b"authorization", BEARER["authorization"].encode())]
@@ -66,10 +66,10 @@ class Replica:
         await self.loading.settle()
         self.loading.drop(self.gateway.app.table.in_use)
 
-    def _load(self, wanted: Layout) -> LoadedPlan:
+    def _load(self, wanted: Layout, /, *, known: Known | None = None) -> LoadedPlan:
         model = Model()
         self.models.append(model)
-        plan = LoadedPlan(wanted, {wanted.nodes[0].name: model.predict}, [model])
+        plan = LoadedPlan(wanted, {wanted.nodes[0].name: model.predict}, [model], known)
         plan.inline_rows = self.inline_rows
         return plan
 

@@ -17,7 +17,7 @@ from aimass.gateway.routes import Table, build_table
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
 from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Fanout, Layout
-from aimass.serving.loader import LoadedPlan
+from aimass.serving.loader import Known, LoadedPlan
 from aimass.serving.plans.fanout import layout_of
 from aimass.serving.remote import Remotes
 from aimass.testing.gateway import SIGNATURE, Gateway, StubPlan, body, connect, key, layout, nowhere, service
@@ -131,7 +131,7 @@ def test_queues_and_counts_outlive_a_state() -> None:
 async def test_loading_happens_beside_the_loop_and_failures_are_named() -> None:
     seen: list[str] = []
 
-    def load(wanted: Layout) -> LoadedPlan:
+    def load(wanted: Layout, /, *, known: Known | None = None) -> LoadedPlan:
         if wanted.plan == "fused":
             raise Invalid("artifact 00 is corrupted")
         return _plan()
@@ -156,7 +156,7 @@ async def test_what_could_not_be_loaded_is_tried_again_less_and_less_often_and_n
     tried: list[float] = []
     clock = ManualClock(0.0)
 
-    def load(_: Layout) -> LoadedPlan:
+    def load(_: Layout, /, *, known: Known | None = None) -> LoadedPlan:
         tried.append(clock.monotonic())
         if clock.monotonic() < 130:
             raise Invalid("artifact 00 is missing")
@@ -180,7 +180,7 @@ async def test_nobody_tries_again_what_no_state_wants_any_more() -> None:
     tried: list[str] = []
     clock = ManualClock()
 
-    def load(wanted: Layout) -> LoadedPlan:
+    def load(wanted: Layout, /, *, known: Known | None = None) -> LoadedPlan:
         tried.append(wanted.plan)
         raise Invalid("too little memory")
 
@@ -207,7 +207,11 @@ async def test_a_revision_with_nodes_elsewhere_is_loaded_when_they_answer_and_fa
     moved = replace(step, runtime="", files={}, remote="n")
     apart = replace(whole, nodes=(moved,), apps={"n": Fanout(layout_of(step))})
     revisions = tuple(RevisionState(number, f"d{number}", apart.to_json()) for number in (1, 2))
-    loading = Loading(lambda wanted: LoadedPlan(wanted, {}, []), lambda: None, connect, ManualClock())
+
+    def load(wanted: Layout, /, *, known: Known | None = None) -> LoadedPlan:
+        return LoadedPlan(wanted, {}, [], known)
+
+    loading = Loading(load, lambda: None, connect, ManualClock())
     loading.prepare(GatewayState(1, (), (ServiceState("iris", "default", Limits(), {1: 100.0}, revisions),)))
     await asyncio.sleep(0.01)
     assert loading.plans == {}

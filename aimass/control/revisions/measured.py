@@ -27,12 +27,15 @@ def measure(counts: Snapshot) -> dict[str, Measured]:
             answered[service] = answered.get(service, 0) + count
         if code.startswith("5"):
             errors[service] = errors.get(service, 0) + count
+    histograms: dict[str, list[list[float]]] = {}
+    for (service, _), buckets in counts.seconds.items():
+        histograms.setdefault(service, []).append(buckets)
     return {
         service: Measured(
             calls=int(answered.get(service, 0)),
             refused=int(count - answered.get(service, 0)),
             error_rate=errors.get(service, 0) / count,
-            p95_ms=_p95_ms(buckets for labels, buckets in counts.seconds.items() if labels[0] == service),
+            p95_ms=_p95_ms(histograms.get(service, ())),
         )
         for service, count in everything.items()
         if count

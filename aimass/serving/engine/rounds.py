@@ -76,7 +76,7 @@ class Rounds:
     ) -> None:
         """Of ``rules``, so many rows go together, and so many calls may be under way."""
         self._what = what
-        self._flow = flow
+        self.flow = flow
         self._threads = threads
         self._now = clock.monotonic
         self._arrived = arrived
@@ -111,7 +111,7 @@ class Rounds:
 
     def _companies(self, held: list[Passage]) -> Iterable[list[Passage]]:
         """Of at most so many rows, with deadlines that are alike, where rows may go together at all."""
-        if len(held) == 1 or not self._flow.may_be_shared:
+        if len(held) == 1 or not self.flow.may_be_shared:
             return [[passage] for passage in held]
         open_ones: dict[int | None, list[Passage]] = {}
         rows: dict[int | None, int] = {}
@@ -134,7 +134,7 @@ class Rounds:
         deadline_s = max(deadlines) if len(deadlines) == len(there) else None
         call = FlowCall(self._threads, deadline_s, Trace(""), is_shared=len(there) > 1)
         began = self._now()
-        work = self._flow.start(concat([passage.batch for passage in there]), call)
+        work = self.flow.start(concat([passage.batch for passage in there]), call)
         company = _Company(there, call, work)
         for passage in there:
             passage.company, passage.began_s = company, began
