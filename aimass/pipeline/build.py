@@ -14,6 +14,7 @@ from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.data.dataset import Dataset
 from aimass.data.split import Split
 from aimass.features.transforms.base import Transform
+from aimass.graph.graph import LABEL, PROBABILITIES
 from aimass.pipeline.recipe import ENSEMBLE, Recipe
 from aimass.registry.manifest import Profile
 from aimass.registry.profiler import profile
@@ -25,7 +26,6 @@ from aimass.training.site import Site
 
 RUNTIME = "onnx"
 INPUT = "x"
-LABEL, PROBABILITIES = "label", "probabilities"
 
 
 @dataclass(frozen=True)

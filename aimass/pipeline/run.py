@@ -22,8 +22,9 @@ from aimass.database.run_status import ACTIVE, RunStatus
 from aimass.database.tables import RunRow
 from aimass.ensembling.combiners.mean import MeanCombiner
 from aimass.ensembling.selection import Selection, select
+from aimass.graph.graph import PROBABILITIES
 from aimass.pipeline import build
-from aimass.pipeline.build import PROBABILITIES, Built, Workshop
+from aimass.pipeline.build import Built, Workshop
 from aimass.pipeline.ensembles import ensemble
 from aimass.pipeline.ensembles.cascade import build_cascade
 from aimass.pipeline.ensembles.ensemble import Ensemble, known

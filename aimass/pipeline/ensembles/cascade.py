@@ -10,7 +10,8 @@ from aimass.core.batch import Array, Batch
 from aimass.ensembling.cascades.cascade import Answered, Ask, Cascade
 from aimass.ensembling.cascades.design import Design, design
 from aimass.ensembling.cascades.surface import Point
-from aimass.pipeline.build import PROBABILITIES, Built, Workshop
+from aimass.graph.graph import PROBABILITIES
+from aimass.pipeline.build import Built, Workshop
 from aimass.pipeline.ensembles.ensemble import MEMBER, Ensemble, known
 from aimass.pipeline.recipe import CASCADE_NODE
 from aimass.training.evaluation import Metric, bootstrap, find_metric

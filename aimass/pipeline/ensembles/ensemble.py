@@ -12,7 +12,8 @@ from aimass.core.batch import Array, Batch
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.data.dataset import Dataset
 from aimass.ensembling.cascades.cascade import Ask
-from aimass.pipeline.build import INPUT, LABEL, PROBABILITIES, Built, Workshop, outputs_of
+from aimass.graph.graph import LABEL, PROBABILITIES
+from aimass.pipeline.build import INPUT, Built, Workshop, outputs_of
 from aimass.pipeline.recipe import CASCADE, Recipe
 from aimass.registry.manifest import Profile
 from aimass.registry.profiler import profile_callable

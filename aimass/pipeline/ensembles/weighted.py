@@ -7,7 +7,8 @@ from aimass.core.batch import Array, Batch
 from aimass.ensembling.cascades.cascade import Ask
 from aimass.ensembling.combiners.weighted import WeightedCombiner
 from aimass.ensembling.selection import Selection
-from aimass.pipeline.build import PROBABILITIES, Built
+from aimass.graph.graph import PROBABILITIES
+from aimass.pipeline.build import Built
 from aimass.pipeline.ensembles.ensemble import Ensemble
 from aimass.pipeline.recipe import COMBINE_NODE
 
