@@ -66,6 +66,10 @@ class Control:
     def rollback(self, name: str) -> Json:
         return self._call("POST", f"/services/{check_name(name, 'service')}/rollback", timeout=MOVE_S)
 
+    def release(self, name: str) -> Json:
+        """Has replicas load again what was put aside of the service, because it killed them."""
+        return self._call("POST", f"/services/{check_name(name, 'service')}/release")
+
     def explain(
         self, name: str, load_rps: float | None = None, rows: int | None = None, measured: bool = False
     ) -> Json:

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     """How the gateway's size follows its load: queue_length, latency, schedule, or module:attribute; the policy's own
     options, as JSON."""
 
+    quarantine: bool = True
+    """Whether a service that slows others down in its replica gets but a small part of it for a while. One that kills
+    its replica is put aside in any case."""
+
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """Largest request body, also after inflating; larger ones get 413."""
 

@@ -9,6 +9,7 @@ from aimass.core.signature import Signature
 from aimass.gateway.metrics import Metrics, Series
 from aimass.gateway.protocols.http import JSON, OCTETS, Head
 from aimass.gateway.protocols.oip import AnswerWriter, RequestReader, describe
+from aimass.gateway.quarantine.gate import Gate
 from aimass.gateway.residency.asleep import Plan
 from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceState
 from aimass.metering.journal import EventEncoder
@@ -31,6 +32,7 @@ class Target:
         self.revision = revision.number
         self.series: Series = metrics.series(service.name, revision.number)
         self.slot = slot
+        self.gate: Gate | None = None  # while it is in quarantine
         self.deadline_s = _deadline_s(service.limits)
         self.reader = RequestReader(plan.signature, service.limits.max_batch)
         self.answers = AnswerWriter(service.name, revision.number)
@@ -65,12 +67,20 @@ class Target:
 class Service:
     """A service's loaded revisions and how its traffic is spread over them."""
 
-    def __init__(self, state: ServiceState, targets: dict[int, Target], traffic: Traffic | None, why_not: str) -> None:
+    def __init__(
+        self,
+        state: ServiceState,
+        targets: dict[int, Target],
+        traffic: Traffic | None,
+        why_not: str,
+        again_s: float = 1.0,
+    ) -> None:
         self.name = state.name
         self.deadline_s = _deadline_s(state.limits)
         self.targets = targets
         self.traffic = traffic
         self._why_not = why_not
+        self._again_s = again_s  # after which a caller may try again; 0: that does not help
         self._only = targets[traffic.only] if traffic is not None and traffic.only else None
 
     def pick(self, request_id: str) -> Target:
@@ -78,7 +88,7 @@ class Service:
         if self._only is not None:
             return self._only
         if self.traffic is None:
-            raise Unavailable(f"service {self.name!r} {self._why_not}; try again soon", retry_after_s=1)
+            raise Unavailable(f"service {self.name!r} {self._why_not}", retry_after_s=self._again_s)
         return self.targets[self.traffic.choose(request_id)]
 
     @property
@@ -188,21 +198,27 @@ def _service(state: ServiceState, plans: Plans, metrics: Metrics, old: Service |
     targets: dict[int, Target] = {}
     for revision in state.revisions:
         plan = plans.get((state.name, revision.number))
-        if plan is not None:
+        if plan is not None and not revision.aside:
             targets[revision.number] = _target(state, revision, plan, slot, metrics, old)
+    aside = {item.number: item.aside for item in state.revisions if item.aside}
     weights = {number: weight for number, weight in state.weights.items() if weight > 0}
+    why_not = "; ".join(f"revision {number} {why}" for number, why in aside.items() if number in weights)
+    weights = _scaled({number: weight for number, weight in weights.items() if number not in aside})
     if not weights:
-        return Service(state, targets, None, "takes no calls")
+        return Service(state, targets, None, why_not or "takes no calls; try again soon", 0.0 if why_not else 1.0)
     if weights.keys() <= targets.keys():
         return Service(state, targets, make_traffic(weights), "")
     if old is not None and old.traffic is not None:
         return Service(state, {**old.targets, **targets}, old.traffic, "")
     loaded = {number: weight for number, weight in weights.items() if number in targets}
     if loaded:
-        total = sum(loaded.values())
-        scaled = {number: weight * ALL_PERCENT / total for number, weight in loaded.items()}
-        return Service(state, targets, make_traffic(scaled), "")
-    return Service(state, targets, None, "is being loaded")
+        return Service(state, targets, make_traffic(_scaled(loaded)), "")
+    return Service(state, targets, None, "is being loaded; try again soon")
+
+
+def _scaled(weights: Mapping[int, float]) -> dict[int, float]:
+    total = sum(weights.values())
+    return {number: weight * ALL_PERCENT / total for number, weight in weights.items()}
 
 
 def _deadline_s(limits: Limits) -> float:
