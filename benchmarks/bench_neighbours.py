@@ -23,7 +23,7 @@ import numpy as np
 from aimass.cli.interrupts import interrupts
 from aimass.client.control import Control
 from aimass.core.home import Home
-from aimass.testing.crashing import FATAL, register
+from aimass.testing.faults.crashing import FATAL, register
 from benchmarks import machine, neighbours_plot
 from benchmarks.load import SCRIPT, LoadError, drive, require_wrk
 from benchmarks.neighbours_load import Plan

@@ -16,6 +16,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: aimass deploy deployments/digits/service.yaml")(deploy)
     app.command(epilog="Example: aimass undeploy digits")(undeploy)
     app.command(epilog="Example: aimass rollback digits")(rollback)
+    app.command(epilog="Example: aimass release digits")(release)
     app.command(epilog="Examples: aimass services · aimass services --usage --json")(services)
 
 
@@ -48,6 +49,15 @@ def rollback(name: Name, as_json: Json = False) -> None:
     with Control() as control:
         done = control.rollback(name)
     _say_moved(done, as_json)
+
+
+def release(name: Name, as_json: Json = False) -> None:
+    """Load a service's revisions again that were put aside because they killed replicas."""
+    from aimass.client.control import Control
+
+    with Control() as control:
+        done = control.release(name)
+    terminal.write_json(done) if as_json else terminal.say(done["message"])
 
 
 def services(
@@ -92,8 +102,14 @@ def read_document(path: Path) -> str:
 
 
 def say_failures(services: list[dict[str, Any]]) -> None:
-    """A line for each deployed service that replicas cannot load."""
+    """A line for each deployed service that replicas cannot load, hold back, or died of."""
     for item in services:
+        for reason in item["held"]:
+            terminal.say(f"{item['name']} revision {item['revision']} is in quarantine: {reason}")
+        if item.get("crashes") and not item["failed"]:
+            last = item["crashes"][-1]
+            said = f"{item['name']} revision {last['revision']} killed a replica"
+            terminal.say(f"{said} ({last['cause']}, {terminal.when(last['at'])}); the second time it is put aside")
         for reason in item["failed"]:
             terminal.say(f"{item['name']} revision {item['revision']} cannot be loaded: {reason}")
 

@@ -1,5 +1,6 @@
 """Deploy, undeploy, roll back: traffic moves only to a revision that the live replicas have loaded."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.pushing import Pushed
 from aimass.control.revisions import planning
+from aimass.control.revisions.aside import charge, crashes_of
 from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import Standing, next_number, standing, standings
 from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
@@ -17,6 +19,7 @@ from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.registry import aliases
 from aimass.serving.layout import Layout
 
+LOOKS, LOOK_S = 3, 0.2  # at what a silent replica may have died of
 LOAD_S = 120.0  # a replica that needs longer to load a revision counts as silent
 
 
@@ -215,6 +218,7 @@ def _check_loaded(context: Context, service: str, number: int, state: int) -> No
     """Raises, with the reason on record, unless every live replica that answers has loaded the revision."""
     try:
         failed, pushed = _wait(context, service, number, state)
+        failed = failed or (_killed(context, service, number) if pushed.silent or not pushed.reports else "")
         if failed:
             raise Invalid(f"{service} revision {number} could not be loaded: {failed}")
         if pushed.is_away:
@@ -240,6 +244,18 @@ def _wait(context: Context, service: str, number: int, state: int) -> tuple[str,
     name = f"{service}/{number}"
     reasons = {report.failed[name] for report in pushed.reports if name in report.failed}
     return "; ".join(sorted(reasons)), pushed
+
+
+def _killed(context: Context, service: str, number: int) -> str:
+    """By which signal the revision has ended a replica that is silent now; empty if it has not."""
+    for _ in range(LOOKS):
+        charge(context.database, context.settings.home, context.clock)
+        with context.database.reading() as session:
+            crashes = crashes_of(session, service, number)
+        if crashes:
+            return f"it killed a replica ({crashes[-1].cause})"
+        time.sleep(LOOK_S)  # the reconciler may have found it first, and be writing it down
+    return ""
 
 
 def _move(context: Context, service: str, revision: int, why: str) -> Deployed:

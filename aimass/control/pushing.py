@@ -52,6 +52,11 @@ class Overview:
         names = {(service, number) for number in revisions}
         return sum(names <= set(report.loaded) - set(report.asleep) for report in self.reports)
 
+    def held(self, service: str, revisions: Iterable[int]) -> list[str]:
+        """Why replicas have these revisions of the service in quarantine."""
+        names = [f"{service}/{number}" for number in revisions]
+        return sorted({report.held[name] for report in self.reports for name in names if name in report.held})
+
     def failures(self, service: str, revisions: Iterable[int]) -> list[str]:
         """Why replicas cannot load these revisions of the service; they try again by themselves."""
         names = [f"{service}/{number}" for number in revisions]

@@ -11,6 +11,7 @@ from aimass.control.reconciling.draining import Draining, start_draining
 from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.replicas import Replicas
+from aimass.control.revisions.aside import charge
 from aimass.core.clock import SystemClock
 from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
@@ -35,6 +36,7 @@ class Reconciler:
         keep_log(home.logs, "reconciler")
         database = open_database(settings.database_url)
         migrate(database)
+        self._database, self._home = database, home
         self._memory = Memory(database, home, SystemClock(), settings.gateway_min_replicas)
         self._memory.refresh()
         turns = threading.Lock()  # Serve's own code that describes applications is not made for two threads
@@ -49,6 +51,7 @@ class Reconciler:
             (self._keep_applications, rest),
             (self._keep_current, rest),
             (self._keep_nodes, self._pushed),
+            (self._keep_aside, rest),
         ):
             threading.Thread(target=_for_ever, args=(work, wake), name=f"aimass{work.__name__}", daemon=True).start()
 
@@ -94,6 +97,14 @@ class Reconciler:
 
     def _keep_nodes(self) -> None:
         self._memory.tell_nodes(self._nodes.keep(*self._memory.needs()))
+
+    def _keep_aside(self) -> None:
+        """What killed its replica is written down within a second, and put aside before it can do so for ever."""
+        for death in charge(self._database, self._home, SystemClock()):
+            named = ", ".join(f"{suspect.service}/{suspect.revision}" for suspect in death.suspects)
+            _log.warning("%s died of %s while it ran %s\n%s", death.process, death.signal, named, death.stack)
+        if self._memory.refresh():
+            self._push()
 
     def _keep_current(self) -> None:
         """What was stored without a push (its process died in between) reaches the replicas too."""

@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Overview
+from aimass.control.revisions.aside import crashes_of
 from aimass.control.revisions.measured import Measured, measure
 from aimass.control.revisions.standing import Standing, standings
-from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
+from aimass.database.tables import CrashRow, RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.metering.usage import totals
 from aimass.serving.nodes.wire import app_name
 
@@ -73,8 +74,14 @@ def _summary(
         "ready": overview.ready(name, standing.weights) if overview else None,
         "resident": overview.resident(name, standing.weights) if overview else None,
         "failed": overview.failures(name, standing.weights) if overview else [],
+        "held": overview.held(name, standing.weights) if overview else [],
+        "crashes": [_crash(crash) for number in standing.weights for crash in crashes_of(session, name, number)],
         "nodes": nodes.replicas if nodes else {},  # fan-out nodes of the revision with the most traffic → replicas
     }
+
+
+def _crash(row: CrashRow) -> dict[str, Any]:
+    return {"revision": row.revision, "node": row.node, "cause": row.cause, "share": row.share, "at": row.at}
 
 
 def _revision(row: RevisionRow, standing: Standing) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from aimass.control.revisions.aside import Revision, asides, say
 from aimass.control.revisions.standing import Standing, standings
 from aimass.database import state_number
 from aimass.database.tables import KeyRow, RevisionRow, ServiceRow
@@ -33,17 +34,20 @@ def _keys(session: Session) -> tuple[KeyState, ...]:
 def _services(session: Session) -> tuple[ServiceState, ...]:
     found = standings(session)
     accounts = {row.name: row.account for row in session.scalars(select(ServiceRow))}
+    aside = {revision: say(move) for revision, move in asides(session).items()}
     kept = [(name, number) for name, standing in found.items() for number in standing.kept]
     query = select(RevisionRow).where(tuple_(RevisionRow.service, RevisionRow.number).in_(kept))
     rows = {(row.service, row.number): row for row in session.scalars(query)}
     services = []
     for name, standing in found.items():
         if standing.kept:
-            services.append(_service(rows, name, accounts[name], standing))
+            services.append(_service(rows, name, accounts[name], standing, aside))
     return tuple(services)
 
 
-def _service(found: Mapping[tuple[str, int], RevisionRow], name: str, account: str, standing: Standing) -> ServiceState:
+def _service(
+    found: Mapping[Revision, RevisionRow], name: str, account: str, standing: Standing, aside: Mapping[Revision, str]
+) -> ServiceState:
     rows = [found[name, number] for number in standing.kept]
     main = found[name, standing.main or standing.kept[-1]]
     return ServiceState(
@@ -52,7 +56,13 @@ def _service(found: Mapping[tuple[str, int], RevisionRow], name: str, account: s
         limits=Limits(**{key: value for key, value in main.document["limits"].items() if key != PINNED}),
         weights=standing.weights,
         revisions=tuple(
-            RevisionState(row.number, row.digest, row.layout, pinned=row.document["limits"].get(PINNED, False))
+            RevisionState(
+                row.number,
+                row.digest,
+                row.layout,
+                aside=aside.get((name, row.number), ""),
+                pinned=row.document["limits"].get(PINNED, False),
+            )
             for row in rows
         ),
     )

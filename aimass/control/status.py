@@ -72,6 +72,7 @@ def _brief(service: dict[str, Any]) -> dict[str, Any]:
         "revision": service["revision"],
         "plan": service["plan"],
         "failed": service["failed"],
+        "held": service["held"],
         "calls": measured.get("calls", 0),
         "refused": measured.get("refused", 0),
         "p95_ms": measured.get("p95_ms"),

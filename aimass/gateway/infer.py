@@ -152,7 +152,7 @@ class Inference:
     @staticmethod
     def is_short(job: Job) -> bool:
         """Whether it may run on the event loop."""
-        return job.request.rows <= job.target.plan.inline_rows
+        return job.request.rows <= job.target.plan.inline_rows and job.target.gate is None
 
     def run_short(self, jobs: list[Job]) -> list[Answer | Exception]:
         """The answers, or why there is none, in the same order. Calls to the same revision run together."""
@@ -178,6 +178,13 @@ class Inference:
     async def run_long(self, job: Job) -> Answer:
         """The answer of a call that must not hold up the event loop. Errors pass through. Cancelled, it stops what runs
         for nobody else, and is not metered."""
+        gate = job.target.gate
+        if gate is None:
+            return await self._run_long(job)
+        async with gate.turn(job.target.slot, None if job.deadline == float("inf") else job.deadline):
+            return await self._run_long(job)
+
+    async def _run_long(self, job: Job) -> Answer:
         target, job.error = job.target, None
         limit = None if job.deadline == float("inf") else job.deadline
         target.series.in_flight += 1  # from here on its plan stays in memory

@@ -60,7 +60,10 @@ class Loading:
         connect: Connect,
         clock: Clock,
         residency: Residency | None = None,
+        guard: Callable[[Name, Load], Load] = lambda _, load: load,
     ) -> None:
+        """``guard``: what stands around the load of each revision."""
+        self._guard = guard
         self._load = load
         self._connect = connect
         self._changed = changed
@@ -74,13 +77,15 @@ class Loading:
         self._met: set[str] = set()  # runtimes that this process has used
         self._waiters: dict[Name, int] = {}
         self._failures: dict[Name, Failure] = {}
+        self._aside: dict[str, str] = {}  # what the state says is not to be loaded, and why
         self._wanted: dict[Name, tuple[RevisionState, Rules]] = {}
         self.plans: dict[Name, Plan] = {}
 
     @property
     def failed(self) -> dict[str, str]:
         """Why revisions are not here, by "service/revision"; also while one of them is tried again."""
-        return {f"{service}/{number}": failure.reason for (service, number), failure in self._failures.items()}
+        failures = {f"{service}/{number}": failure.reason for (service, number), failure in self._failures.items()}
+        return {**failures, **self._aside}
 
     @property
     def ready(self) -> tuple[Name, ...]:
@@ -106,6 +111,13 @@ class Loading:
             (service.name, item.number): (item, service.limits.rules)
             for service in state.services
             for item in service.revisions
+            if not item.aside
+        }
+        self._aside = {
+            f"{service.name}/{item.number}": f"it {item.aside}"
+            for service in state.services
+            for item in service.revisions
+            if item.aside
         }
         self._residency.pin({(service.name, number) for service in state.services for number in service.pinned})
         self._failures = {name: failure for name, failure in self._failures.items() if name in self._wanted}
@@ -224,7 +236,7 @@ class Loading:
 
     async def _weigh(self, name: Name, layout: Layout, asleep: AsleepPlan | None) -> tuple[LoadedPlan, int]:
         """The plan, and the bytes that it holds. One that is woken holds what it held: it has not run yet."""
-        run, load = asyncio.get_running_loop().run_in_executor, self._load
+        run, load = asyncio.get_running_loop().run_in_executor, self._guard(name, self._load)
         if asleep is not None:
             self._make_room(asleep.size_bytes)
             return await run(self._waking, partial(load, layout, known=asleep.known)), asleep.size_bytes

@@ -25,6 +25,7 @@ from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics, Snapshot
 from aimass.gateway.protocols import arrays
 from aimass.gateway.protocols.direct import direct_protocol
+from aimass.gateway.quarantine.guard import Guard, quarantined
 from aimass.gateway.residency.residency import Residency
 from aimass.gateway.residency.size import bound_bytes
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
@@ -36,6 +37,7 @@ from aimass.serving.arrays import ArraysAnswer, ArraysCall, ServiceFacts
 from aimass.serving.autoscaling.base import IN_FLIGHT, P95_S
 from aimass.serving.executor import Executor
 from aimass.serving.loader import load
+from aimass.serving.marks.marks import Marks
 from aimass.serving.nodes.link import find_link
 from aimass.serving.nodes.senders import Senders
 from aimass.serving.own_address import keep_to_own_address
@@ -65,6 +67,8 @@ class Gateway:
         self._journal = Journal(home.journal, self._name)
         self._recorder = Recorder(home.logs, self._name, settings.request_log_per_s, clock)
         self._executor = Executor(THREADS, clock)
+        self._marks = Marks(home.marks, self._name)
+        self._guard = Guard(self._marks.spent, clock)
         parts = Parts(clock, self._journal, self._recorder, self._metrics, self._executor)
         self.gateway = GatewayApp(settings, parts, self._name)
         self.gateway.whole_metrics = self._whole_metrics
@@ -79,7 +83,9 @@ class Gateway:
         load_plan = partial(load, checkout=_checkout(settings))
         bound = bound_bytes(settings.gateway_memory_bytes, settings.gateway_max_replicas)
         self._residency = Residency(self._metrics, bound, self.gateway.exchange)
-        self._loading = Loading(load_plan, self._loaded, self._senders.connect, clock, self._residency)
+        self._loading = Loading(
+            load_plan, self._loaded, self._senders.connect, clock, self._residency, self._marks.guard
+        )
         self._state = GatewayState(0)
         self._used: dict[str, int] = {}
         self._synced_at = clock.monotonic()
@@ -111,6 +117,7 @@ class Gateway:
         self._loading.close()
         self._executor.close()
         self._journal.close()
+        self._marks.close()
         with contextlib.suppress(OSError):
             self._recorder.flush()
 
@@ -154,10 +161,12 @@ class Gateway:
             return
         self._state = state
         self.gateway.apply(state, self._loading.plans)
+        self._guard.bind(self.gateway.table)
         self._loading.prepare(state)
 
     def _loaded(self) -> None:
         self.gateway.apply(self._state, self._loading.plans)
+        self._guard.bind(self.gateway.table)
 
     def _report(self) -> ReplicaReport:
         now = self._clock.monotonic()
@@ -171,6 +180,7 @@ class Gateway:
             resident_bytes=self._residency.total_bytes,
             bound_bytes=round(self._residency.bound_bytes),
             failed=dict(self._loading.failed),
+            held=self._guard.held,
             in_flight=self._load.in_flight(self._metrics.in_flight),
             connections=self._door.connections if self._door else 0,
             requests_per_s=self._load.requests_per_s,
@@ -207,6 +217,9 @@ class Gateway:
         now = self._clock.monotonic()
         self._load.sample_seconds(self._metrics.seconds)
         self._load.sample_requests(self._metrics.requests, max(1e-3, now - self._synced_at))
+        if self._settings.quarantine:
+            self._guard.look(self.gateway.table)
+        self._metrics.quarantined = quarantined(self._state, self._guard.held)
         report = self._report()
         self._used = {key.id: key.used for key in self.gateway.keys.all()}
         self._synced_at = now
@@ -237,7 +250,10 @@ class Gateway:
     async def _tidy(self) -> None:
         self._loading.retry(self._state)
         needed = self.gateway.table.in_use | {
-            (service.name, revision.number) for service in self._state.services for revision in service.revisions
+            (service.name, revision.number)
+            for service in self._state.services
+            for revision in service.revisions
+            if not revision.aside
         }
         self._loading.drop(needed)
         self._senders.keep(self._loading.plans)
@@ -250,7 +266,9 @@ class Gateway:
         while True:
             due = loop.time() + LAG_S
             await asyncio.sleep(LAG_S)
-            self._load.sample_lag(max(0.0, loop.time() - due))
+            lag_s = max(0.0, loop.time() - due)
+            self._load.sample_lag(lag_s)
+            self._guard.sample_lag(lag_s)
 
     def _closes(self) -> bool:
         return (self._door is not None and self._door.closing) or self._balancer.closes()

@@ -45,6 +45,7 @@ class RevisionState:
     number: int
     digest: str
     layout: Mapping[str, Any]  # serving.layout.Layout as JSON
+    aside: str = ""  # why it is not to be loaded, after "revision N": "was put aside: …"
     pinned: bool = False  # its document says so
 
 
@@ -119,6 +120,7 @@ class ReplicaReport:
     resident_bytes: int = 0  # what the plans in memory hold
     bound_bytes: int = 0  # what they may hold
     failed: Mapping[str, str] = field(default_factory=dict)  # "service/revision" → why it could not be loaded
+    held: Mapping[str, str] = field(default_factory=dict)  # "service/revision" → why it is in quarantine here
     in_flight: float = 0.0
     connections: int = 0
     requests_per_s: float = 0.0

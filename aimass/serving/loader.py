@@ -1,7 +1,8 @@
 """From a layout to a loaded plan: runtimes loaded, steps made ready, the cost of a call measured."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,10 +28,21 @@ from aimass.serving.layout import Layout, LayoutNode
 from aimass.serving.remote import Remotes
 
 Checkout = Callable[[Mapping[str, Digest]], Path]
+Around = Callable[[str, Predict], Predict]
+"""(node, its call) → the same call, watched."""
 
 
 class _Closable(Protocol):
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was measured and learnt of a plan when it was loaded before, on the same machine."""
+
+    cost: Cost
+    nodes: Mapping[str, Cost] = field(default_factory=dict)  # of a plan that is not plain
+    padding: Padding | None = None
 
 
 class LoadedPlan:
@@ -41,12 +53,16 @@ class LoadedPlan:
     The runtimes are let go when nobody holds the plan any more: a call that still does keeps them, and counts nothing.
     """
 
-    def __init__(self, layout: Layout, calls: Mapping[str, Predict], owned: list[_Closable]) -> None:
+    def __init__(
+        self, layout: Layout, calls: Mapping[str, Predict], owned: list[_Closable], known: Known | None = None
+    ) -> None:
+        """``known``: nothing is measured again, and no made-up row runs."""
         self.plan = layout.plan
         self.signature: Signature = layout.signature
         self.counts = NodeCounts()
         self.flow: Flow | None = None
-        self.padding: Padding | None = None  # of ragged inputs, learnt by whoever loads it
+        self.padding = known.padding if known else None  # of ragged inputs, learnt by whoever loads it first
+        self.file_bytes = 0  # of the files that it was loaded from
         self.is_plain = all(node.policy == NO_POLICY and not node.remote for node in layout.nodes_all())
         self._layout = layout
         weakref.finalize(self, _close, owned).atexit = False
@@ -57,9 +73,11 @@ class LoadedPlan:
         self._results = self._assembly.results
         self._blank = self._assembly.blank
         self._whole: Predict | None = calls[layout.nodes[0].name] if _is_whole(layout) else None
-        self._local = {} if self.is_plain else {name: _local(name, call, layout) for name, call in calls.items()}
+        costs = known.nodes if known else {} if self.is_plain else _costs(calls, layout)
+        self._local = {} if self.is_plain else {name: LocalNode(name, calls[name], costs[name]) for name in calls}
         is_here = not any(node.remote or node.policy.breaker for node in layout.nodes_all())
-        self._cost = measure(self.run, layout.inputs) if is_here else _sum(list(self._local.values()))
+        self._cost = known.cost if known else measure(self.run, layout.inputs) if is_here else _sum(costs.values())
+        self._costs = costs
         self.inline_rows = self._cost.inline_rows if is_here else 0
         self.counts.clear()
 
@@ -82,21 +100,42 @@ class LoadedPlan:
         ``Unavailable``."""
         self.flow = Flow(self._layout, self._assembly, self._local, remotes, clock or SystemClock())
 
+    @property
+    def known(self) -> Known:
+        """What whoever loads it again need not learn again."""
+        return Known(self._cost, self._costs, self.padding)
+
     def warm_us(self, rows: int) -> float:
         """Predicted time of a call with so many rows, from the calls measured at load; of what runs here."""
         return self._cost.us(rows)
 
 
-def load(layout: Layout, checkout: Checkout, gpus: float = 0.0) -> LoadedPlan:
-    """The layout in memory, warm; connected where all of it runs here. ``checkout`` gives a folder with a node's files,
-    verified.
+def bare(_: str, call: Predict) -> Predict:
+    """Nothing around it."""
+    return call
+
+
+def load(
+    layout: Layout, checkout: Checkout, gpus: float = 0.0, known: Known | None = None, around: Around = bare
+) -> LoadedPlan:
+    """The layout in memory; connected where all of it runs here; warm, unless what it costs is ``known``. ``checkout``
+    gives a folder with a node's files, verified; ``around`` what stands around a node's calls. ``gpus``: see
+    ``Runtime.load``.
 
     Raises what the runtime or the store raises; a plan that does not answer made-up rows is ``Invalid``.
     """
     owned: list[_Closable] = []
+    paths: list[Path] = []
+
+    def noted(files: Mapping[str, Digest]) -> Path:
+        folder = checkout(files)
+        paths.extend(folder / name for name in files)
+        return folder
+
     try:
-        calls = {node.name: _call(node, checkout, gpus, owned) for node in layout.nodes_all() if _is_called(node)}
-        plan = LoadedPlan(layout, calls, owned)
+        calls = {node.name: _call(node, noted, gpus, owned, around) for node in layout.nodes_all() if _is_called(node)}
+        plan = LoadedPlan(layout, calls, owned, known)
+        plan.file_bytes = sum(path.stat().st_size for path in paths)
         if not plan.is_plain and not layout.apps:
             plan.connect({})
         return plan
@@ -112,13 +151,12 @@ def _is_called(node: LayoutNode) -> bool:
     return node.choice is None and not node.remote
 
 
-def _call(node: LayoutNode, checkout: Checkout, gpus: float, owned: list[_Closable]) -> Predict:
+def _call(node: LayoutNode, checkout: Checkout, gpus: float, owned: list[_Closable], around: Around) -> Predict:
     if node.combine:
         return Combine(node.combine, node.weights, node.classes, node.signature, node.quorum)
     runtime = plugins.load(RUNTIMES, node.runtime).load(checkout(node.files), node.signature, gpus)
     owned.append(runtime)
-    predict: Predict = runtime.predict
-    return predict
+    return around(node.name, runtime.predict)
 
 
 def _close(owned: list[_Closable]) -> None:
@@ -126,13 +164,13 @@ def _close(owned: list[_Closable]) -> None:
         runtime.close()
 
 
-def _local(name: str, call: Predict, layout: Layout) -> LocalNode:
-    node = next(node for node in layout.nodes_all() if node.name == name)
-    return LocalNode(name, call, measure(call, node.signature.inputs))
+def _costs(calls: Mapping[str, Predict], layout: Layout) -> dict[str, Cost]:
+    nodes = {node.name: node for node in layout.nodes_all()}
+    return {name: measure(call, nodes[name].signature.inputs) for name, call in calls.items()}
 
 
-def _sum(nodes: list[LocalNode]) -> Cost:
-    one, two = (sum(node.warm_us(rows) for node in nodes) for rows in (1, 2))
+def _sum(costs: Collection[Cost]) -> Cost:
+    one, two = (sum(cost.us(rows) for cost in costs) for rows in (1, 2))
     return Cost(max(0.0, 2 * one - two), two - one)
 
 

@@ -39,7 +39,10 @@ class InProcessReplica:
         for name in [name for name in self.plans if name not in wanted]:
             del self.plans[name]
         for name, item in wanted.items():
-            if name not in self.plans:
+            if item.aside:
+                self.plans.pop(name, None)
+                self.failed[f"{name[0]}/{name[1]}"] = f"it {item.aside}"
+            elif name not in self.plans:
                 try:
                     self.plans[name] = load(Layout.from_json(item.layout), self._checkout)
                 except AimassError as error:

@@ -9,7 +9,7 @@ import pytest
 from aimass.client import Client
 from aimass.core.errors import AimassError, Invalid, Timeout, Unavailable
 from aimass.core.home import Home
-from aimass.testing.crashing import FATAL, register
+from aimass.testing.faults.crashing import FATAL, register
 from aimass.testing.running import RunningPlatform, running
 from tests.e2e.e2e_kit import aimass, deploy_scaling, eventually, factor_of, pids_of, scaling_document
 from tests.e2e.numbered import Numbered, asking

@@ -9,7 +9,7 @@ from aimass.console.access import Deployer, GuardedRoute, Reader
 from aimass.console.bodies import DocumentBody, ExplainBody
 from aimass.control import deploy as verbs
 from aimass.control import services
-from aimass.control.revisions import explaining
+from aimass.control.revisions import explaining, releasing
 from aimass.serving.planner.machine import Load
 
 router = APIRouter(route_class=GuardedRoute, tags=["services"])
@@ -40,6 +40,12 @@ def undeploy(context: Deployer, name: str) -> dict[str, Any]:
 @router.post("/services/{name}/rollback", summary="Return to the revision that was live before")
 def rollback(context: Deployer, name: str) -> dict[str, Any]:
     return asdict(verbs.rollback(context, name))
+
+
+@router.post("/services/{name}/release", summary="Load again what was put aside")
+def release(context: Deployer, name: str) -> dict[str, Any]:
+    """A revision that has killed replicas is not loaded any more; a further two times, and it is put aside again."""
+    return asdict(releasing.release(context, name))
 
 
 @router.get("/services/{name}/explain", summary="Every plan of the current revision, and why one was chosen")

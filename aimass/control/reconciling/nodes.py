@@ -138,7 +138,7 @@ def _wanted(state: GatewayState) -> dict[str, Wanted]:
     found = {}
     for service in state.services:
         for revision in service.revisions:
-            if revision.layout.get("apps"):
+            if revision.layout.get("apps") and not revision.aside:
                 layout = Layout.from_json(revision.layout)
                 found[app_name(service.name, revision.number)] = Wanted(layout, service.limits.rules)
     return found

@@ -76,12 +76,24 @@ def _loaded(home: Home) -> list[Finding]:
         mend = "with another admin key make a new one, or: aimass down, then aimass up, which writes one"
         return [Finding("key", Level.BAD, f"the platform does not take the key in {home.key_file}: {error}", mend)]
     return [
-        Finding(
-            f"service {item['name']}, revision {item['revision']}",
-            Level.BAD,
-            f"replicas cannot load it: {reason}",
-            f"replicas try again by themselves; or deploy {item['name']} again",
-        )
-        for item in services
-        for reason in item["failed"]
+        *(
+            Finding(
+                f"service {item['name']}, revision {item['revision']}",
+                Level.BAD,
+                f"replicas cannot load it: {reason}",
+                f"replicas try again by themselves; or deploy {item['name']} again",
+            )
+            for item in services
+            for reason in item["failed"]
+        ),
+        *(
+            Finding(
+                f"service {item['name']}, revision {item['revision']}",
+                Level.WARN,
+                f"in quarantine: {reason}",
+                "it is let out on probation; `placement: fanout` would give it processes of its own",
+            )
+            for item in services
+            for reason in item["held"]
+        ),
     ]

@@ -11,15 +11,15 @@ from aimass.core.errors import Unavailable
 from aimass.gateway.quarantine.judge import Name, Term
 from aimass.serving.executor import Slot
 
-SHARE = 0.03
-"""Of one processor. While a call of it runs, its neighbours' calls are slower: with 3 in 100 of them slower, their 95th
-percentile lies where the 98th did."""
+SHARE = 0.01
+"""Of one processor. While a call of it runs, its neighbours' calls are slower: with 1 in 100 of them slower, their 95th
+percentile lies where the 96th did."""
 
 REFUSALS_PER_S = 50.0
 """A caller who tries again at once would make refusals a greater load than the calls were; he waits for his."""
 
 LONGEST_S = 30.0  # that a refusal is held
-TOLERATED_S = 0.001  # of its rest that a call may come early
+TOLERATED_S = 0.001  # not worth a timer
 
 
 class Gate:
@@ -62,7 +62,7 @@ class Gate:
         self._refuse_at = max(self._refuse_at, now) + 1 / REFUSALS_PER_S
         left_s = LONGEST_S if deadline_s is None else min(LONGEST_S, deadline_s - now)
         held_s = min(self._refuse_at - now - 1.0, left_s)
-        if held_s > 0:
+        if held_s > TOLERATED_S:
             await asyncio.sleep(held_s)
 
     def _refusal(self, wait_s: float) -> Unavailable:

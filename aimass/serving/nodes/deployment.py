@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ray import serve
+
 from aimass.core.batch import Batch
 from aimass.core.clock import SystemClock
 from aimass.core.home import Home
@@ -12,9 +14,10 @@ from aimass.core.ids import Digest
 from aimass.registry.artifacts import checkout
 from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Layout
-from aimass.serving.loader import LoadedPlan, load
+from aimass.serving.loader import Around, LoadedPlan, bare, load
+from aimass.serving.marks.marks import Marks
 from aimass.serving.nodes.runner import Runner
-from aimass.serving.nodes.wire import Errand, Greeting, Outcome
+from aimass.serving.nodes.wire import Errand, Greeting, Outcome, revision_of
 from aimass.serving.own_address import keep_to_own_address
 from aimass.storage.opening import open_store
 
@@ -27,12 +30,16 @@ class Node:
         self, name: str, home: Home, layout: Mapping[str, Any], rules: Rules, gpus: float, *beside: Any
     ) -> None:
         keep_to_own_address()
-        plan = await asyncio.to_thread(load_node, home, Layout.from_json(layout), gpus)
+        context = serve.get_replica_context()
+        self._marks = Marks(home.marks, f"node-{context.replica_id.unique_id}")
+        load = self._marks.guard(revision_of(context.app_name) or (context.app_name, 0), load_node)
+        plan = await asyncio.to_thread(load, home, Layout.from_json(layout), gpus)
         self._runner = Runner(name, plan, rules, SystemClock())
 
     async def __del__(self) -> None:
         if hasattr(self, "_runner"):
             self._runner.close()
+            self._marks.close()
 
     async def infer(self, batch: Batch, errand: Errand) -> Outcome:
         """See ``Runner.infer``."""
@@ -46,11 +53,11 @@ class Node:
         return self._runner.figures()
 
 
-def load_node(home: Home, layout: Layout, gpus: float) -> LoadedPlan:
-    """A node's own layout in memory."""
+def load_node(home: Home, layout: Layout, gpus: float, around: Around = bare) -> LoadedPlan:
+    """A node's own layout in memory; ``around``: see ``loader.load``."""
     store = open_store(home)
 
     def check_out(files: Mapping[str, Digest]) -> Path:
         return checkout(store, files, home.cache)
 
-    return load(layout, check_out, gpus)
+    return load(layout, check_out, gpus, around=around)

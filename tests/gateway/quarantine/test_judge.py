@@ -13,8 +13,8 @@ figures = st.dictionaries(names, st.floats(0, 4))
 looks = st.builds(Look, st.floats(0, 0.02), figures, st.dictionaries(names, st.floats(0, 500)), figures)
 
 
-def quiet(**call_s: float) -> Look:
-    return Look(0.001, {SMALL: 0.02}, {SMALL: 100.0}, {SMALL: 0.001, **{name: s for name, s in call_s.items()}})  # type: ignore[dict-item]
+def quiet() -> Look:
+    return Look(0.001, {SMALL: 0.02}, {SMALL: 100.0}, {SMALL: 0.001})
 
 
 def crowded(hog: float = 1.5, small_s: float = 0.004, calls: float = 100.0) -> Look:

@@ -19,7 +19,7 @@ from aimass.storage.local import LocalStore
 
 FATAL = 666.0  # as the first number of a row
 SIGNATURE = Signature((TensorSpec("x", Datatype.FP32, (-1, 2)),), (TensorSpec("y", Datatype.FP32, (-1, 2)),))
-KEY = "aimass.testing.crashing:Crashing"
+KEY = "aimass.testing.faults.crashing:Crashing"
 
 
 class Crashing(Runtime):
