@@ -15,7 +15,8 @@ from tests.e2e.e2e_kit import scaling_document, write_scaling
 
 @dataclass
 class Numbered:
-    """Clients that ask without rest; each request has a number, which its answer must show."""
+    """Clients that ask without rest; each request has a number, which its answer must show. ``may_be_cut``: a
+    connection may break under a request, which is then ``cut``; else that is wrong."""
 
     platform: RunningPlatform
     service: str
@@ -25,6 +26,8 @@ class Numbered:
     asked: int = 0
     wrong: list[str] = field(default_factory=list)
     stopped: bool = False
+    may_be_cut: bool = False
+    cut: list[int] = field(default_factory=list)
 
     async def run(self, clients: int) -> None:
         await asyncio.gather(*(self._ask() for _ in range(clients)))
@@ -39,7 +42,10 @@ class Numbered:
                 try:
                     answer = await client.post(f"/v2/models/{self.service}/infer", json={"inputs": [tensor]})
                 except httpx.HTTPError as error:
-                    self.wrong.append(f"{number}: {error!r}")
+                    if self.may_be_cut and isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                        self.cut.append(number)
+                    else:
+                        self.wrong.append(f"{number}: {error!r}")
                     await asyncio.sleep(0.05)
                     continue
                 if answer.status_code != 200:

@@ -1,0 +1,60 @@
+"""A second Ray node on this machine, joined to a running platform, whose raylet a test may kill."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aimass.control.platform.processes import MARK, all_pids, inspect, parent_of
+from aimass.testing.running import RunningPlatform
+from tests.e2e.e2e_kit import eventually
+
+JOIN = """
+import signal, sys
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+Node(
+    RayParams(
+        gcs_address=sys.argv[1], node_ip_address="127.0.0.1", num_cpus=4, num_gpus=0, object_store_memory=100_000_000,
+        node_manager_port=0, min_worker_port=0, max_worker_port=0, include_log_monitor=False,
+        dashboard_agent_listen_port=0,
+    ),
+    head=False, shutdown_at_exit=True, spawn_reaper=False,
+)
+print("joined", flush=True)
+signal.sigwait([signal.SIGTERM])
+"""
+"""As ``ray.cluster_utils`` adds nodes; ``ray start`` joins no Ray that is on loopback alone."""
+
+
+@contextmanager
+def second_node(platform: RunningPlatform, log: Path) -> Iterator[int]:
+    """Its raylet's pid. Loopback, the platform's token, and marked as the platform's own, so that a stop finds it."""
+    with log.open("w") as output:
+        joined = subprocess.Popen(
+            [sys.executable, "-c", JOIN, platform.file.ray_address],
+            env={**platform.ray_environment, MARK: platform.file.ray_dir},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        eventually(lambda: "joined" in log.read_text() or joined.poll() is not None, 60)
+        raylets = _children(joined.pid, "raylet/raylet")
+        assert len(raylets) == 1, log.read_text()
+        yield raylets.pop()
+    finally:
+        left = _children(joined.pid, "ray")
+        joined.kill()
+        joined.wait(60)
+        for pid in left:
+            if inspect(pid) is not None:
+                os.kill(pid, 9)
+
+
+def _children(pid: int, command: str) -> set[int]:
+    """Those whose command line holds ``command``."""
+    found = {child for child in all_pids() if parent_of(child) == pid}
+    return {child for child in found if (process := inspect(child)) and command in process.command}
