@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from aimass.pipeline.recipe import ENSEMBLE
 from aimass.pipeline.report import AVERAGE, BEST, CANDIDATE, members_of
@@ -171,6 +171,7 @@ def _cascade(report: Mapping[str, Any]) -> Figure:
         axes.plot(alone["cost_us"], test["value"], "o", color=colour, ms=7, mec="white", label=alone["candidate"])
     axes.plot(chosen["cost_us"]["value"], chosen["value"]["value"], "o", mfc="none", mec=ACCENT, ms=12, mew=1.6)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title(f"Cascade: {TITLES[metric.name].lower()} on the test split")
