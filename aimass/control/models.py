@@ -49,15 +49,13 @@ def show(context: Context, name: str) -> dict[str, Any]:
     }
 
 
-def add(
-    context: Context, name: str, file: Upload, check: Upload | None = None, description: str = ""
-) -> dict[str, Any]:
+def add(context: Context, name: str, file: Upload, check: Upload | None = None) -> dict[str, Any]:
     """Register a ``.onnx`` or ``.skops`` file; ``check``: rows (JSON, CSV or .npy) to prove a conversion on."""
     rows = None if check is None else read_rows(check)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / (PurePath(file.name).name or "model")
         path.write_bytes(file.data)
-        submission = Submission(name, path, description, rows)
+        submission = Submission(name, path, rows=rows)
         return _version(submit_file(context.database, context.store, submission, context.account, context.clock))
 
 
@@ -78,12 +76,8 @@ def remove(context: Context, name: str, number: int) -> dict[str, Any]:
 def sweep(context: Context, dry_run: bool) -> dict[str, Any]:
     """Delete artifacts of no version and no deployed service; with ``dry_run`` only count them."""
     with context.database.session() as session:
-        needed = _live_artifacts(session)
-        found = artifacts.unreferenced(session, context.store, needed)
-        size = sum(context.store.size(digest) for digest in found)
-        if not dry_run:
-            artifacts.sweep(session, context.store, needed)
-    return {"artifacts": len(found), "bytes": size, "deleted": not dry_run}
+        count, size = artifacts.sweep(session, context.store, _live_artifacts(session), dry_run)
+    return {"artifacts": count, "bytes": size, "deleted": not dry_run}
 
 
 def read_rows(file: Upload) -> Array:

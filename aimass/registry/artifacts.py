@@ -36,16 +36,17 @@ def unreferenced(session: Session, store: ArtifactStore, also: Collection[Digest
     return sorted(digest for digest in store.digests() if digest not in needed)
 
 
-def sweep(session: Session, store: ArtifactStore, also: Collection[Digest]) -> int:
-    """Delete what ``unreferenced`` lists; the bytes that were freed.
+def sweep(session: Session, store: ArtifactStore, also: Collection[Digest], dry_run: bool = False) -> tuple[int, int]:
+    """Delete what ``unreferenced`` lists, unless this is a dry run; how many artifacts, and their bytes.
 
     Call it in a writing transaction. Whoever puts an artifact and its row into one writing transaction is safe from it.
     """
-    freed = 0
-    for digest in unreferenced(session, store, also):
-        freed += store.size(digest)
-        store.delete(digest)
-    return freed
+    found = unreferenced(session, store, also)
+    size = sum(store.size(digest) for digest in found)
+    if not dry_run:
+        for digest in found:
+            store.delete(digest)
+    return len(found), size
 
 
 def _fetch(store: ArtifactStore, name: str, digest: Digest, folder: Path) -> None:

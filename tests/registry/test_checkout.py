@@ -82,6 +82,7 @@ def test_sweeping_frees_what_nobody_refers_to(registry: SmallRegistry) -> None:
         expected = sorted([stray, alone.files["model.onnx"]])
         assert unreferenced(session, registry.store, {compiled}) == expected
     with registry.database.session() as session:
-        assert sweep(session, registry.store, {compiled}) == len(b"stray") + len(b"alone")
-        assert sweep(session, registry.store, {compiled}) == 0
+        assert sweep(session, registry.store, {compiled}, dry_run=True) == (2, len(b"stray") + len(b"alone"))
+        assert sweep(session, registry.store, {compiled}) == (2, len(b"stray") + len(b"alone"))
+        assert sweep(session, registry.store, {compiled}) == (0, 0)
     assert set(registry.store.digests()) == {compiled, shared.files["model.onnx"]}
