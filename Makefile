@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 PORT_FLAGS := $(if $(PORT),--port $(PORT)) $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) \
 	$(if $(CONTROL_PORT),--control-port $(CONTROL_PORT))
 
-.PHONY: install up down test test-all check format proto bench
+.PHONY: install up down test test-all check format proto bench bench-peers
 
 install: $(INSTALLED)
 
@@ -48,3 +48,6 @@ proto: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.run
+
+bench-peers: $(INSTALLED)
+	$(BIN)/python -m benchmarks.bench_peers

@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import struct
 import sys
 import tempfile
 import urllib.request
@@ -14,21 +13,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import orjson
-
 from aimass.core.home import Home
 from aimass.core.platform_file import read_platform_file
-from aimass.gateway.grpc.messages import SERVICE, ModelInferRequest, ModelInferResponse
-from benchmarks.h2load import Run, drive, require_h2load
+from benchmarks.grpc_request import Request, first_rows, grpc_request
+from benchmarks.h2load import Run, require_h2load
 from benchmarks.load import LoadError
 from benchmarks.machine import describe
 from benchmarks.peers.aimass_platform import platform
-from benchmarks.peers.by_hand import Scorer
-from benchmarks.peers.lineup import TOLERANCE
 from benchmarks.peers.server import PeerError
 from benchmarks.report import TIMES, Spread, spread
-from benchmarks.workloads import INPUT, WORKLOADS, Workload, make_bodies, train
+from benchmarks.workloads import WORKLOADS, Workload, as_json, train
 
 ASKED = (WORKLOADS["w1"], WORKLOADS["w2"])
 LEVELS = (32, 1)
@@ -45,19 +39,6 @@ class Doors:
     headers: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Request:
-    """The same rows for one door, as a file that h2load sends."""
-
-    door: str
-    url: str
-    body: Path
-    headers: dict[str, str]
-
-    def drive(self, connections: int, seconds: float) -> Run:
-        return drive(self.url, self.body, self.headers, connections, seconds, http1=self.door == "http")
-
-
 @dataclass
 class Outcome:
     """Runs by rows, door and connections, a round after the other."""
@@ -72,24 +53,13 @@ class Outcome:
 
 
 def requests(doors: Doors, workload: Workload, models: Path, folder: Path) -> list[Request]:
-    """One body for each door; ``PeerError`` unless gRPC answers what the model gives by hand."""
-    rows = make_bodies(workload, np.load(models / "rows.npy"), count=1)[0].rows
-    tensor = {"name": INPUT, "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
-    as_json, as_grpc = folder / f"{workload.rows}.json", folder / f"{workload.rows}.grpc"
-    as_json.write_bytes(orjson.dumps({"inputs": [tensor]}))
-    message = ModelInferRequest(model_name=workload.service, raw_input_contents=[rows.astype("<f4").tobytes()])
-    message.inputs.add(name=INPUT, datatype="FP32", shape=rows.shape)
-    content = message.SerializeToString()
-    as_grpc.write_bytes(struct.pack(">BI", 0, len(content)) + content)
-    _check(doors, content, Scorer(models).linear(rows))
+    """The same rows for each door."""
+    rows = first_rows(workload, models)
+    as_http = folder / f"{workload.rows}.json"
+    as_http.write_bytes(as_json(rows).content)
     return [
-        Request("http", doors.http + workload.path, as_json, {**doors.headers, "content-type": "application/json"}),
-        Request(
-            "grpc",
-            f"http://{doors.grpc}/{SERVICE}/ModelInfer",
-            as_grpc,
-            {**doors.headers, "te": "trailers", "content-type": "application/grpc"},
-        ),
+        Request("http", doors.http + workload.path, as_http, {**doors.headers, "content-type": "application/json"}),
+        grpc_request(doors.grpc, doors.headers, workload, models, folder),
     ]
 
 
@@ -125,17 +95,6 @@ def _measure(outcome: Outcome, rows: int, request: Request, doors: Doors, second
             f"   p50 {found.p50_us:6} µs   p99 {found.p99_us:6} µs",
             flush=True,
         )
-
-
-def _check(doors: Doors, content: bytes, expected: Any) -> None:
-    import grpc
-
-    with grpc.insecure_channel(doors.grpc) as channel:
-        raw = channel.unary_unary(f"/{SERVICE}/ModelInfer")(content, metadata=tuple(doors.headers.items()), timeout=30)
-    answer = ModelInferResponse.FromString(raw)
-    found = np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(answer.outputs[0].shape)
-    if not np.allclose(found, expected, rtol=0, atol=TOLERANCE):
-        raise PeerError("gRPC: the answer is not what the same model gives by hand")
 
 
 def _answered(doors: Doors) -> float:

@@ -67,7 +67,7 @@ class Bench:
         self.say(f"{peer.title}: starting")
         with peer.start(self.folder, self.models) as door:
             prepared = [
-                (item, self._prepare(name, peer, item, door)) for item in self.workloads if self._takes(peer, item)
+                (item, self.prepare(name, peer, item, door)) for item in self.workloads if self._takes(peer, item)
             ]
             time.sleep(self.options.settle_s)
             for workload, (requests, count) in prepared:
@@ -78,12 +78,14 @@ class Bench:
                         f"  {workload.name:9} {connections:3} connections {load.requests_per_s:9,.0f} requests/s"
                         f"   p50 {load.percentile_us(50.0):6} µs   p99 {load.percentile_us(99.0):6} µs"
                     )
-                    yield _measurement(name, workload, connections, number, load)
+                    yield measurement(name, workload, connections, number, load)
 
-    def _prepare(self, name: str, peer: Peer, workload: Workload, door: Door) -> tuple[Path, int]:
-        bodies = make_bodies(workload, np.load(self.models / "rows.npy"))
+    def prepare(self, name: str, peer: Peer, workload: Workload, door: Door) -> tuple[Path, int]:
+        """The folder of a peer's requests and their number, each of which it has answered as it must."""
+        bodies = make_bodies(workload, np.load(self.models / "rows.npy"), write=peer.dialect.write)
         requests = self.folder / "requests" / f"{name}-{workload.name.replace(' ', '-')}"
-        check(peer, door, workload, write_requests(requests, workload, bodies, door.headers), bodies, self.models)
+        whole = write_requests(requests, workload, bodies, door.headers, peer.dialect.path(workload))
+        check(peer, door, workload, whole, bodies, self.models)
         return requests, len(bodies)
 
     def _takes(self, peer: Peer, workload: Workload) -> bool:
@@ -96,7 +98,8 @@ class Bench:
         return self.options.alone_s if connections == ALONE else self.options.busy_s
 
 
-def _measurement(peer: str, workload: Workload, connections: int, number: int, load: Load) -> Measurement:
+def measurement(peer: str, workload: Workload, connections: int, number: int, load: Load) -> Measurement:
+    """What a run saw, as it is kept."""
     return Measurement(
         peer=peer,
         workload=workload.name,

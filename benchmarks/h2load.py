@@ -12,6 +12,7 @@ from benchmarks.load import LoadError
 _FINISHED = re.compile(r"finished in [\d.]+m?s, ([\d.]+) req/s")
 _REQUESTS = re.compile(r"(\d+) succeeded, (\d+) failed, (\d+) errored")
 _STATUSES = re.compile(r"status codes: (\d+) 2xx")
+_DATA = re.compile(r"traffic: .*\((\d+)\) data")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Run:
     requests_per_s: float
     p50_us: int
     p99_us: int
+    data_bytes: int = 0  # of all answers' bodies
 
 
 def require_h2load() -> str:
@@ -55,6 +57,7 @@ def drive(url: str, body: Path, headers: dict[str, str], connections: int, secon
 def read(output: str, log: str) -> Run:
     """h2load's output, and its log: a line per request, its duration in µs last."""
     rate, requests, statuses = (pattern.search(output) for pattern in (_FINISHED, _REQUESTS, _STATUSES))
+    data = _DATA.search(output)
     if rate is None or requests is None or statuses is None:
         raise LoadError(f"h2load printed no result: {output.strip() or 'nothing'}")
     succeeded, failed, errored = map(int, requests.groups())
@@ -62,4 +65,5 @@ def read(output: str, log: str) -> Run:
         raise LoadError(f"of {succeeded} requests {failed} failed and {errored} broke; such a run measures nothing")
     taken = sorted(int(line.rsplit("\t", 1)[1]) for line in log.splitlines())
     percentiles = statistics.quantiles(taken, n=100, method="inclusive")
-    return Run(succeeded, float(rate[1]), round(percentiles[49]), round(percentiles[98]))
+    size = int(data[1]) if data else 0
+    return Run(succeeded, float(rate[1]), round(percentiles[49]), round(percentiles[98]), size)

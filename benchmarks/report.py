@@ -88,10 +88,10 @@ def markdown(results: Results, pictures: Iterable[tuple[str, str]] = ()) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def replace_block(text: str, block: str) -> str:
+def replace_block(text: str, block: str, markers: tuple[str, str] = (BEGIN, END)) -> str:
     """``text`` with ``block`` between the two markers; unchanged when it has none."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     return f"{before}{begin}\n{block}\n{end}{after}" if begin and end else text
 
 
@@ -117,14 +117,15 @@ def _peers(results: Results) -> str:
         return ""
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for peer in single:
-        cells = [_cell(results, peer, name) for name in columns]
+        cells = [cell(results, peer, name) for name in columns]
         if any(cells):
             lines.append(f"| {results.titles[peer]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(results: Results, peer: str, workload: str) -> str:
-    busy = results.of(peer, workload, BUSY)
+def cell(results: Results, peer: str, workload: str, connections: int = BUSY) -> str:
+    """Requests a second, and p50 / p99 in ms at so many connections and at one; empty where nothing was measured."""
+    busy = results.of(peer, workload, connections)
     rate = spread(item.requests_per_s for item in busy.values())
     if rate is None:
         return ""
@@ -143,7 +144,7 @@ def _goals(results: Results) -> str:
         if found is not None:
             sign = "≤" if goal.latency else "≥"
             lines.append(
-                f"| {goal.name} | {_times(found)} | {sign} {goal.must} | {goal.aim} | {verdict(goal, found.middle)} |"
+                f"| {goal.name} | {times(found)} | {sign} {goal.must} | {goal.aim} | {verdict(goal, found.middle)} |"
             )
     return "\n".join(lines) if len(lines) > 2 else ""
 
@@ -156,7 +157,7 @@ def _pair(results: Results) -> str:
         found = ratio(ours, theirs)
         if found is not None:
             rates = [median(item.requests_per_s for item in side.values()) for side in (theirs, ours)]
-            lines.append(f"| {name} | {_count(rates[0])} | {_count(rates[1])} | {_times(found)} |")
+            lines.append(f"| {name} | {_count(rates[0])} | {_count(rates[1])} | {times(found)} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
@@ -172,7 +173,8 @@ def _start(results: Results) -> str:
     )
 
 
-def _times(found: Spread) -> str:
+def times(found: Spread) -> str:
+    """A ratio with its extremes."""
     return f"{found.middle:.2f} {TIMES} ({found.low:.2f}{TO}{found.high:.2f})"
 
 

@@ -1,6 +1,7 @@
 """What is asked: models trained here on real digits, and request bodies that differ from one another."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ WEIGHTS = (0.6, 0.4)  # of the forest, of the linear model
 BODIES = 32  # different bodies per workload, sent in turn, so that nothing can be tuned to one input
 SEED = 20
 MODELS = {"linear": "linear.onnx", "forest": "forest.onnx"}
+SLOW_FILE = "slow.onnx"
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -39,6 +41,8 @@ WORKLOADS = {
     "w2-binary": Workload("W2 binary", "linear", 64, binary=True),
     "w3": Workload("W3", "vote", 1),
 }
+SLOW = Workload("20 ms", "slow", 1)
+"""A call that takes 20 ms whatever its batch (``fixed_work``); only of the benchmarks about batching."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,15 @@ def train(folder: Path) -> None:
     np.save(folder / "rows.npy", unseen)
 
 
-def make_bodies(workload: Workload, unseen: Array, count: int = BODIES) -> list[Body]:
+def as_json(rows: Array) -> Body:
+    """As the Open Inference Protocol has it."""
+    tensor = {"name": INPUT, "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
+    return Body(orjson.dumps({"inputs": [tensor]}), rows.astype(np.float32))
+
+
+def make_bodies(
+    workload: Workload, unseen: Array, count: int = BODIES, write: Callable[[Array], Body] = as_json
+) -> list[Body]:
     """Every other body holds pixels as they are (``5.0``), the others dimmed ones of two decimals (``4.73``)."""
     random = np.random.default_rng(SEED + workload.rows)
     order = random.permutation(len(unseen))
@@ -96,25 +108,24 @@ def make_bodies(workload: Workload, unseen: Array, count: int = BODIES) -> list[
         picked = unseen[order.take(turn, mode="wrap")].astype(np.float64)
         if number % 2:
             picked = np.round(picked * random.uniform(0.5, 1.0), 2)
-        bodies.append(_raw(picked) if workload.binary else _json(picked))
+        bodies.append(_raw(picked) if workload.binary else write(picked))
     return bodies
 
 
-def write_requests(folder: Path, workload: Workload, bodies: list[Body], headers: dict[str, str]) -> list[bytes]:
-    """The whole requests as they go over the wire, also written one per file for the load generator."""
+def write_requests(
+    folder: Path, workload: Workload, bodies: list[Body], headers: dict[str, str], path: str = ""
+) -> list[bytes]:
+    """The whole requests as they go over the wire, also written one per file for the load generator.
+
+    ``path``: where the workload's own is not meant."""
     folder.mkdir(parents=True, exist_ok=True)
     requests = []
     for number, body in enumerate(bodies, start=1):
         lines = {"host": "127.0.0.1", **headers, **body.headers, "content-length": str(len(body.content))}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        requests.append(f"POST {workload.path} HTTP/1.1\r\n{head}\r\n".encode() + body.content)
+        requests.append(f"POST {path or workload.path} HTTP/1.1\r\n{head}\r\n".encode() + body.content)
         (folder / f"{number}.http").write_bytes(requests[-1])
     return requests
-
-
-def _json(rows: Array) -> Body:
-    tensor = {"name": INPUT, "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
-    return Body(orjson.dumps({"inputs": [tensor]}), rows.astype(np.float32))
 
 
 def _raw(rows: Array) -> Body:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import yaml
 from aimass.client.control import Control
 from aimass.core.errors import NotFound
 from aimass.core.home import Home
-from aimass.core.platform_file import read_platform_file
+from aimass.core.platform_file import PlatformFile, read_platform_file
 from benchmarks.peers.server import Door, PeerError, free_port, python, running
 from benchmarks.workloads import FEATURES, INPUT, MODELS, OUTPUT, WEIGHTS
 
@@ -20,12 +20,15 @@ DRAIN_S = 30.0  # within which calls must have reached database and log
 
 
 @contextmanager
-def platform(folder: Path, home: Path, replicas: int = 1, plan: str = "merged") -> Iterator[Door]:
-    """A platform in ``home`` that serves both services; deploys them unless the home restored them."""
+def platform(
+    folder: Path, home: Path, replicas: int = 1, plan: str = "merged", more: Callable[[Control], None] | None = None
+) -> Iterator[Door]:
+    """A platform in ``home`` that serves both services, and what ``more`` deploys; unless the home restored them."""
     with started(folder, home, replicas) as control:
-        deploy(control, folder, plan)
+        deploy(control, folder, plan, more)
         key = control.create_key("benchmark", ["predict"], rate_per_s=KEY_RATE_PER_S)
-        yield Door(_port(home), {"authorization": f"Bearer {key['secret']}"})
+        file = _file(home)
+        yield Door(int(file.url.rpartition(":")[2]), {"authorization": f"Bearer {key['secret']}"}, file.grpc)
         _check_everything_was_on(control, home)
 
 
@@ -34,9 +37,7 @@ def started(folder: Path, home: Path, replicas: int = 1) -> Iterator[Control]:
     """`aimass up` with its own home and free ports, until it says that it is ready."""
     home.mkdir(mode=0o700, exist_ok=True)
     with running(up_command(), up_environment(home, replicas), folder / "aimass.log", lambda: is_up(home)):
-        file = read_platform_file(Home(home).platform_file)
-        if file is None:
-            raise PeerError(f"the platform of {home} was up and is gone; see {folder / 'aimass.log'}")
+        file = _file(home)
         with Control(file.control_url, Home(home).key_file.read_text().strip()) as control:
             yield control
 
@@ -64,7 +65,7 @@ def is_up(home: Path) -> bool:
     return file is not None and file.ready
 
 
-def deploy(control: Control, folder: Path, plan: str = "merged") -> None:
+def deploy(control: Control, folder: Path, plan: str = "merged", more: Callable[[Control], None] | None = None) -> None:
     """Registers the models and deploys the services that are not there yet."""
     try:
         control.service("vote")
@@ -73,6 +74,8 @@ def deploy(control: Control, folder: Path, plan: str = "merged") -> None:
             control.add_model(name, folder / file)
         for document in documents(plan):
             control.deploy(yaml.safe_dump(document))
+        if more is not None:
+            more(control)
 
 
 def documents(plan: str = "merged") -> list[dict[str, object]]:
@@ -110,8 +113,8 @@ def _document(name: str, nodes: dict[str, object], plan: str) -> dict[str, objec
     return {"service": name, "graph": graph, "placement": plan, "limits": {"deadline_ms": 10_000, "max_batch": 64}}
 
 
-def _port(home: Path) -> int:
+def _file(home: Path) -> PlatformFile:
     file = read_platform_file(Home(home).platform_file)
     if file is None:
-        raise PeerError(f"the platform of {home} is gone")
-    return int(file.url.rpartition(":")[2])
+        raise PeerError(f"the platform of {home} was up and is gone")
+    return file

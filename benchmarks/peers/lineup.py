@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import orjson
 
+from benchmarks.dialects import OIP, Dialect
 from benchmarks.peers import aimass_platform
 from benchmarks.peers.by_hand import Scorer
 from benchmarks.peers.ray_cluster import READY
 from benchmarks.peers.server import Door, PeerError, ask, free_port, listens, python, running
-from benchmarks.workloads import OUTPUT, Array, Body, Workload
+from benchmarks.workloads import Body, Workload
 
 TOLERANCE = 2e-6  # two float32 ways to the same probability; merged graphs may add in another order
 
@@ -26,6 +25,7 @@ class Peer:
     start: Callable[[Path, Path], AbstractContextManager[Door]]
     is_ours: bool = False
     plan: str = "merged"  # that ours must have
+    dialect: Dialect = OIP
 
 
 def check(peer: Peer, door: Door, workload: Workload, requests: list[bytes], bodies: list[Body], models: Path) -> None:
@@ -35,21 +35,12 @@ def check(peer: Peer, door: Door, workload: Workload, requests: list[bytes], bod
         answer, content = ask(door.port, request)
         if answer.status != 200:
             raise PeerError(f"{workload.name}: status {answer.status}: {content[:300].decode(errors='replace')}")
-        expected = scorer.vote(body.rows) if workload.service == "vote" else scorer.linear(body.rows)
-        got = _read(content, int(answer.headers.get("inference-header-content-length") or 0))
+        expected = scorer.score(workload.service, body.rows)
+        got = peer.dialect.read(content, int(answer.headers.get("inference-header-content-length") or 0))
         if got.shape != expected.shape or not np.allclose(got, expected, rtol=0, atol=TOLERANCE):
             raise PeerError(f"{workload.name}: the answer is not what the same models give by hand")
         if peer.is_ours and answer.headers["x-aimass-plan"] != peer.plan:
             raise PeerError(f"{workload.name}: served as {answer.headers['x-aimass-plan']!r}, not {peer.plan}")
-
-
-def _read(content: bytes, header_bytes: int) -> Array:
-    head = orjson.loads(content[:header_bytes] if header_bytes else content)
-    tensor = head["outputs"][0]
-    if tensor["name"] != OUTPUT or tensor["datatype"] != "FP32":
-        raise PeerError(f"answered with {tensor['name']!r} as {tensor['datatype']}")
-    flat: Any = np.frombuffer(content[header_bytes:], "<f4") if header_bytes else np.array(tensor["data"], np.float32)
-    return np.asarray(flat.reshape(tensor["shape"]))
 
 
 def _reference(workers: int) -> Callable[[Path, Path], AbstractContextManager[Door]]:

@@ -29,6 +29,7 @@ class Door:
 
     port: int
     headers: dict[str, str] = field(default_factory=dict)
+    grpc: str = ""  # host:port of its gRPC door; empty: none is measured
 
 
 @contextmanager
@@ -101,11 +102,20 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def ask(port: int, request: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+def says_ok(port: int, path: str) -> bool:
+    """Whether a GET of the path is answered with 200."""
+    try:
+        answer, _ = ask(port, f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode(), "GET")
+    except (OSError, http.client.HTTPException):
+        return False
+    return answer.status == 200
+
+
+def ask(port: int, request: bytes, method: str = "POST") -> tuple[http.client.HTTPResponse, bytes]:
     """The answer to one whole request, and its body."""
     with socket.create_connection(("127.0.0.1", port), timeout=30.0) as connection:
         connection.sendall(request)
-        answer = http.client.HTTPResponse(connection, method="POST")
+        answer = http.client.HTTPResponse(connection, method=method)
         answer.begin()
         return answer, answer.read()
 
