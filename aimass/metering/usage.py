@@ -25,8 +25,8 @@ class Usage:
     last_at: float
 
 
-def totals(session: Session, service: str | None = None, account: str | None = None) -> list[Usage]:
-    """Sums over all drained events, single and rolled up, of one service or account where named."""
+def totals(session: Session, service: str | None = None) -> list[Usage]:
+    """Sums over all drained events, single and rolled up, of one service where named."""
     event, hour = UsageEventRow, UsageHourRow
     shared = ("service", "revision", "key_id", "account", "rows", "bytes_in", "bytes_out", "total_us")
     single = select(
@@ -38,8 +38,6 @@ def totals(session: Session, service: str | None = None, account: str | None = N
     summed = select(*(getattr(hour, name) for name in shared), hour.calls, hour.first_at, hour.last_at)
     if service is not None:
         single, summed = single.where(event.service == service), summed.where(hour.service == service)
-    if account is not None:
-        single, summed = single.where(event.account == account), summed.where(hour.account == account)
     row = union_all(single, summed).subquery().c
     by = (row.service, row.revision, row.key_id, row.account)
     summable = (row.calls, row.rows, row.bytes_in, row.bytes_out, row.total_us)

@@ -65,12 +65,10 @@ def current(session: Session, model: str, field: str = "") -> dict[str, int]:
     return versions.current_aliases(session, model).get(model, {})
 
 
-def history(session: Session, model: str, alias: str | None = None) -> list[AliasMove]:
-    """Every move of the model's aliases, or of one, oldest first."""
+def history(session: Session, model: str) -> list[AliasMove]:
+    """Every move of the model's aliases, oldest first."""
     versions.check_model(session, model)
     query = select(AliasMoveRow).where(AliasMoveRow.model == model).order_by(AliasMoveRow.id)
-    if alias is not None:
-        query = query.where(AliasMoveRow.alias == alias)
     return [
         AliasMove(row.model, row.alias, row.number, row.previous, row.who, row.why, row.at)
         for row in session.scalars(query)

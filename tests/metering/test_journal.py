@@ -226,5 +226,5 @@ def test_usage_is_summed_by_service_revision_and_key(tmp_path: Path, database: D
         found = {(item.service, item.key_id): (item.calls, item.rows, item.total_us) for item in totals(session)}
         assert found == {("a", "k1"): (2, 7, 60), ("a", "k2"): (1, 5, 30), ("b", "k1"): (1, 6, 30)}
         assert [item.service for item in totals(session, service="b")] == ["b"]
-        assert totals(session, account="nobody") == []
+        assert totals(session, service="nobody") == []
     journal.close()

@@ -138,7 +138,7 @@ def test_an_alias_moves_on_record(registry: SmallRegistry) -> None:
     with registry.database.reading() as session:
         assert [
             (step.previous, step.number, step.who, step.why, step.at - start)
-            for step in aliases.history(session, "forest", "champion")
+            for step in aliases.history(session, "forest")
         ] == [
             (None, 1, "me", "first", 1),
             (1, 3, "me", "better", 2),
