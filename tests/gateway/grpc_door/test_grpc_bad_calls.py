@@ -3,6 +3,8 @@
 import asyncio
 import json
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -237,8 +239,11 @@ async def test_a_deadline_that_is_no_number_is_named(channel: grpc.aio.Channel) 
     assert (code, "'soon'" in details) == (INVALID, True)
 
 
-async def test_grpcs_own_deadline_stops_what_waits(channel: grpc.aio.Channel, gateway: Gateway) -> None:
-    release, ran = threading.Event(), []
+@asynccontextmanager
+async def one_call_out(channel: grpc.aio.Channel, gateway: Gateway) -> AsyncIterator[list[int]]:
+    """A service that runs one call at a time, and one of two rows that runs until the block ends; the rows of each
+    call that has begun to run."""
+    release, ran = threading.Event(), list[int]()
 
     def call(batch: Batch) -> Batch:
         ran.append(len(batch["x"]))
@@ -249,34 +254,29 @@ async def test_grpcs_own_deadline_stops_what_waits(channel: grpc.aio.Channel, ga
     first = asyncio.ensure_future(infer(channel)(request(), metadata=KEY))
     while not ran:  # noqa: ASYNC110 - no event for it
         await asyncio.sleep(0.005)
-    code, _, _ = await refusal(infer(channel)(request([[1.0, 2, 3, 4]]), metadata=KEY, timeout=0.1))
-    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-    release.set()
-    await first
+    try:
+        yield ran
+    finally:
+        release.set()
+        await first
+
+
+async def test_grpcs_own_deadline_stops_what_waits(channel: grpc.aio.Channel, gateway: Gateway) -> None:
+    async with one_call_out(channel, gateway) as ran:
+        code, _, _ = await refusal(infer(channel)(request([[1.0, 2, 3, 4]]), metadata=KEY, timeout=0.1))
+        assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert ran == [2]
 
 
 async def test_a_caller_that_leaves_takes_its_call_along(channel: grpc.aio.Channel, gateway: Gateway) -> None:
-    release, ran = threading.Event(), []
-
-    def call(batch: Batch) -> Batch:
-        ran.append(len(batch["x"]))
-        release.wait(20)
-        return _numpy_plan().call(batch)
-
-    gateway.serve(StubPlan(call).loaded, max_concurrent=1)
-    first = asyncio.ensure_future(infer(channel)(request(), metadata=KEY))
-    while not ran:  # noqa: ASYNC110 - no event for it
-        await asyncio.sleep(0.005)
-    leaving = infer(channel)(request([[1.0, 2, 3, 4]]), metadata=KEY)
-    slot = gateway.app.table.services["iris"].targets[1].slot
-    while not slot.waiting:  # noqa: ASYNC110 - no event for it
-        await asyncio.sleep(0.005)
-    leaving.cancel()
-    while slot.waiting:  # noqa: ASYNC110 - no event for it
-        await asyncio.sleep(0.005)
-    release.set()
-    await first
+    async with one_call_out(channel, gateway) as ran:
+        leaving = infer(channel)(request([[1.0, 2, 3, 4]]), metadata=KEY)
+        slot = gateway.app.table.services["iris"].targets[1].slot
+        while not slot.waiting:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.005)
+        leaving.cancel()
+        while slot.waiting:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.005)
     assert ran == [2]
     assert len(gateway.events()) == 1
 
