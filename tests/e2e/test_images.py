@@ -29,7 +29,7 @@ def small_recipe(**space: Any) -> str:
     recipe["data"]["rows"] = ROWS
     recipe["split"]["folds"] = 2
     recipe["candidates"]["trees"]["space"]["max_iter"] = 15
-    recipe["candidates"]["cnn"]["space"] |= {"epochs": 5, "width": 8, **space}
+    recipe["candidates"]["cnn"]["space"] |= {"epochs": 5, "batch": 32, "width": 8, **space}
     recipe["budget"] = {"trials": 2}
     text: str = yaml.safe_dump(recipe)
     return text
