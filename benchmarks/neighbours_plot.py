@@ -43,8 +43,8 @@ def draw(runs: Sequence[Run], machine: Mapping[str, Any], path: Path) -> None:
         axis.spines[["top"]].set_visible(False)
     rates = ", ".join(f"{run.rate_per_s:,.0f}" for run in runs)
     figure.suptitle(
-        f"Three small services in open loop at {rates} requests/s, a quarter of what they can answer; "
-        f"{machine['cpu']}, {machine['cores']} cores",
+        f"Three small services in open loop at {rates} requests/s, a quarter of what they can answer\n"
+        f"{machine['cpu']}, {machine['cores']} cores, shared with the load generators",
         fontsize=9,
     )
     figure.tight_layout()
