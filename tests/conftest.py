@@ -1,11 +1,15 @@
 """What tests of every folder may ask for: one running platform per session."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from aimass.testing.running import RunningPlatform, running
+
+if TYPE_CHECKING:
+    from tests.runtimes.sentence_models import SentenceModel
 
 settings.register_profile("any machine", deadline=None)  # a test never checks how fast this hardware is
 settings.load_profile("any machine")
@@ -16,3 +20,13 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatfo
     """A whole platform, started by ``aimass up`` and shared by the session. Leave its settings as they are."""
     with running(tmp_path_factory.mktemp("platform") / "home") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> "SentenceModel":
+    """A small random sentence model, converted once."""
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package, reason=f"needs {package}: pip install -e '.[text]'")
+    from tests.runtimes.sentence_models import make_model
+
+    return make_model(tmp_path_factory.mktemp("tiny-bert"))

@@ -1,6 +1,9 @@
 """``aimass models``: the registry."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +11,9 @@ import typer
 from aimass.cli import terminal
 from aimass.core.errors import Invalid
 
-app = typer.Typer(help="Models: list, show, add a file, alias, remove, sweep artifacts.", no_args_is_help=True)
+app = typer.Typer(
+    help="Models: list, show, add a file, quantize, halve, alias, remove, sweep artifacts.", no_args_is_help=True
+)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 
@@ -59,26 +64,66 @@ def show(name: Name, as_json: Json = False) -> None:
 
 
 @app.command(
-    epilog="Example: aimass models add churn model.onnx · aimass models add churn model.skops --check rows.json"
+    epilog="Examples: aimass models add churn model.onnx · aimass models add churn model.skops --check rows.json · "
+    "aimass models add minilm FOLDER"
 )
 def add(
     name: Name,
-    path: Annotated[Path, typer.Argument(help="A .onnx file, or a scikit-learn model as .skops.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A .onnx file, a scikit-learn model as .skops, or a sentence-embedding model's Hugging Face folder."
+        ),
+    ],
     check: Annotated[
         Path | None, typer.Option(help="Rows (.json, .csv or .npy) on which a converted model must agree.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Register a file that you have as the next version of a model."""
+    """Register a file that you have as the next version of a model.
+
+    A Hugging Face folder is converted here (which needs the extra `text`: PyTorch and transformers) and compared on the
+    platform.
+    """
     from aimass.client.control import Control
 
+    with Control() as control, _packed(path, as_json) as file:
+        added = control.add_model(name, file, check)
+    _say_added(added, as_json)
+
+
+@app.command(epilog="Example: aimass models quantize minilm@1")
+def quantize(
+    ref: Annotated[str, typer.Argument(help="MODEL@VERSION of a sentence model.")],
+    min_cosine: Annotated[
+        float | None, typer.Option(help="Refuse if a sample text's two vectors are further apart; 0.95 unless given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Register a version in 8 bits as the model's next version, with how well both agree."""
+    from aimass.client.control import Control
+
+    model, number = read_version(ref)
     with Control() as control:
-        added = control.add_model(name, path, check)
-    if as_json:
-        terminal.write_json(added)
-        return
-    ref = f"{name}@{added['number']}"
-    terminal.say(f"Registered {ref}. Point an alias at it: aimass models alias {ref} champion")
+        added = control.quantize(model, number, min_cosine)
+    _say_added(added, as_json)
+
+
+@app.command(epilog="Examples: aimass models halve net@1 · aimass models halve net@1 --check rows.json")
+def halve(
+    ref: Annotated[str, typer.Argument(help="MODEL@VERSION.")],
+    check: Annotated[
+        Path | None, typer.Option(help="Rows (.json, .csv or .npy) on which both must agree; else made-up ones.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Register a version in FP16, for GPUs, as the model's next version, with how well both agree."""
+    from aimass.client.control import Control
+
+    model, number = read_version(ref)
+    with Control() as control:
+        added = control.halve(model, number, check)
+    _say_added(added, as_json)
 
 
 @app.command(epilog="Example: aimass models alias digits-forest@3 champion --why 'better on the new data'")
@@ -127,6 +172,31 @@ def sweep(
         return
     verb = "would be deleted" if dry_run else "deleted"
     terminal.say(f"{terminal.count(swept['artifacts'], 'artifact')}, {swept['bytes'] / 1e6:.1f} MB {verb}.")
+
+
+@contextmanager
+def _packed(path: Path, as_json: bool) -> Iterator[Path]:
+    """The file to send: a folder is made one."""
+    if not path.is_dir():
+        yield path
+        return
+    from aimass.runtimes.text.huggingface import pack_folder
+
+    with TemporaryDirectory() as folder:
+        archive = Path(folder) / f"{path.resolve().name}.zip"
+        with nullcontext() if as_json else terminal.step(f"Convert {path} to ONNX"):
+            pack_folder(path, archive)
+        yield archive
+
+
+def _say_added(added: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        terminal.write_json(added)
+        return
+    ref = added["ref"]
+    for name, value in added["metrics"].items():
+        terminal.say(f"{name.replace('_', ' ')}: {terminal.text(value)}")
+    terminal.say(f"Registered {ref}. Point an alias at it: aimass models alias {ref} champion")
 
 
 def read_version(ref: str) -> tuple[str, int]:

@@ -100,11 +100,24 @@ class Control:
         return self._get(f"/models/{check_name(name, 'model')}")
 
     def add_model(self, name: str, path: Path, check: Path | None = None) -> Json:
-        """Registers a file (.onnx, .skops) as the model's next version; ``check``: rows to compare a conversion on."""
+        """Registers a file (.onnx, .skops, a sentence model's .zip) as the model's next version; ``check``: rows to
+        compare a conversion on."""
         files = {"file": (path.name, _read(path))}
         if check is not None:
             files["check"] = (check.name, _read(check))
         return self._call("POST", f"/models/{check_name(name, 'model')}/versions", files=files, timeout=600.0)
+
+    def quantize(self, name: str, version: int, min_cosine: float | None = None) -> Json:
+        """Registers a sentence model's version in 8 bits as the next one; each sample text keeps ``min_cosine``."""
+        path = f"/models/{check_name(name, 'model')}/versions/{version}/quantize"
+        body = {} if min_cosine is None else {"min_cosine": min_cosine}
+        return self._call("POST", path, json=body, timeout=600.0)
+
+    def halve(self, name: str, version: int, check: Path | None = None) -> Json:
+        """Registers a version in FP16 as the next one; ``check``: rows to compare both on."""
+        path = f"/models/{check_name(name, 'model')}/versions/{version}/halve"
+        files = None if check is None else {"file": (check.name, _read(check))}
+        return self._call("POST", path, files=files, timeout=600.0)
 
     def move_alias(self, name: str, alias: str, version: int, why: str = "") -> Json:
         body = {"version": version, "why": why}

@@ -43,4 +43,4 @@ def console_asgi(context: Context) -> Envelope:
     for part in (platform, services, graphs, models, runs, keys, logs):
         app.include_router(part.router, prefix=API, responses=REFUSALS)
     handle_errors(app)
-    return Envelope(app, context.settings.max_body_bytes)
+    return Envelope(app, context.settings.max_body_bytes, context.settings.max_upload_bytes)

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aimass.registry.variants.int8 import MIN_COSINE
+
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -38,6 +40,12 @@ class AliasBody(_Body):
 
     version: int = Field(ge=1)
     why: str = Field(default="", max_length=500)
+
+
+class QuantizeBody(_Body):
+    """How well 8 bits must do."""
+
+    min_cosine: float = Field(default=MIN_COSINE, ge=-1, le=1, description="Of each sample text's two vectors.")
 
 
 class SweepBody(_Body):

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from aimass.console.intake import Intake
+from aimass.console.intake import Intake, Limit
 from aimass.control.context import Context
 from aimass.core.errors import AimassError, Bug, Invalid, Kind, NotFound
 from aimass.core.events import Trace
@@ -19,15 +19,17 @@ from aimass.gateway.protocols.http import CLOSE, as_ours, refusal
 from aimass.monitoring.recorder import Recorder
 
 HEADER = b"x-aimass-request-id"
+UPLOADS = "/versions"  # what is sent there is a model
 _log = logging.getLogger(__name__)
 
 
 class Envelope:
     """ASGI around ASGI: bodies are bounded, answers carry the request's id, an unread body ends its connection."""
 
-    def __init__(self, app: App, max_body_bytes: int) -> None:
+    def __init__(self, app: App, max_body_bytes: int, max_upload_bytes: int) -> None:
         self._app = app
-        self._limit = max_body_bytes
+        self._body = Limit(max_body_bytes, "AIMASS_MAX_BODY_BYTES")
+        self._upload = Limit(max_upload_bytes, "AIMASS_MAX_UPLOAD_BYTES")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -35,7 +37,7 @@ class Envelope:
             return
         request_id = new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
-        intake = Intake(scope, receive, self._limit)
+        intake = Intake(scope, receive, self._upload if scope["path"].endswith(UPLOADS) else self._body)
 
         answered = False
 

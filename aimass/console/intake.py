@@ -2,20 +2,29 @@
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 from aimass.core.errors import SlowBody, TooLarge
 from aimass.gateway.protocols.http import Receive
 
 STALL_S = 15.0  # between two pieces of a body
-UPLOAD_S = 300.0  # for all of it: 64 MiB at 220 kB/s
+UPLOAD_S = 300.0  # for all of it: 64 MiB at 220 kB/s, a model of 90 MB at 300
 DISCARD_S = 2.0  # a refused caller that still sends reads its answer within that; a closed port would drop it unread
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Bytes of a body, and the setting that says so."""
+
+    size_bytes: int
+    setting: str
 
 
 class Intake:
     """ASGI's ``receive`` with bounds; the errors are raised to whoever asks for the body."""
 
-    def __init__(self, scope: Any, receive: Receive, limit: int) -> None:
+    def __init__(self, scope: Any, receive: Receive, limit: Limit) -> None:
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         self._announced = int(length) if length.isdigit() else 0
@@ -29,7 +38,7 @@ class Intake:
         """The next message; ``TooLarge`` or ``SlowBody`` while there is still body to come."""
         if self.is_whole:
             return await self._receive()
-        if self._announced > self._limit:
+        if self._announced > self._limit.size_bytes:
             raise self._too_large()
         now = asyncio.get_running_loop().time()
         self._until = self._until or now + UPLOAD_S
@@ -40,7 +49,7 @@ class Intake:
             raise SlowBody(f"the body stopped after {self._taken} bytes or came too slowly; send it again") from None
         self._taken += len(message.get("body", b""))
         self.is_whole = not message.get("more_body")
-        if self._taken > self._limit:
+        if self._taken > self._limit.size_bytes:
             raise self._too_large()
         return message
 
@@ -52,4 +61,6 @@ class Intake:
                     self.is_whole = not (await self._receive()).get("more_body")
 
     def _too_large(self) -> TooLarge:
-        return TooLarge(f"the body is larger than {self._limit} bytes; AIMASS_MAX_BODY_BYTES raises the limit")
+        return TooLarge(
+            f"the body is larger than {self._limit.size_bytes} bytes; {self._limit.setting} raises the limit"
+        )

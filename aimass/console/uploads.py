@@ -30,6 +30,11 @@ async def read_files(request: Request) -> dict[str, Upload]:
     return files
 
 
+async def read_rows_file(request: Request) -> Upload | None:
+    """The one file of a request that may have none."""
+    return (await read_files(request))["file"] if await request.body() else None
+
+
 def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, Upload]]:
     """RFC 7578: parts between boundary lines, each a few header lines, an empty line, the bytes."""
     pieces = (b"\r\n" + body).split(b"\r\n--" + boundary)

@@ -1,4 +1,4 @@
-"""Models as verbs: look, add a file, move aliases, remove versions, sweep artifacts that nobody refers to."""
+"""Models as verbs: look, add a file, quantise, move aliases, remove versions, sweep artifacts that nobody refers to."""
 
 import io
 import json
@@ -20,6 +20,8 @@ from aimass.core.ids import Digest
 from aimass.database.tables import RevisionRow
 from aimass.registry import aliases, artifacts, catalog, versions
 from aimass.registry.submit import Submission, submit_file
+from aimass.registry.variants.fp16 import halve_version
+from aimass.registry.variants.int8 import quantize_version
 from aimass.registry.versions import Version
 from aimass.serving.layout import Layout
 
@@ -50,13 +52,27 @@ def show(context: Context, name: str) -> dict[str, Any]:
 
 
 def add(context: Context, name: str, file: Upload, check: Upload | None = None) -> dict[str, Any]:
-    """Register a ``.onnx`` or ``.skops`` file; ``check``: rows (JSON, CSV or .npy) to prove a conversion on."""
+    """Register a ``.onnx`` or ``.skops`` file, or a sentence model's ``.zip``; ``check``: rows (JSON, CSV or .npy) to
+    prove a conversion on."""
     rows = None if check is None else read_rows(check)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / (PurePath(file.name).name or "model")
         path.write_bytes(file.data)
         submission = Submission(name, path, rows=rows)
         return _version(submit_file(context.database, context.store, submission, context.account, context.clock))
+
+
+def quantize(context: Context, name: str, number: int, min_cosine: float) -> dict[str, Any]:
+    """Register a sentence model's version in 8 bits, if each sample text keeps ``min_cosine`` to its vector."""
+    owner = (context.account, context.clock)
+    return _version(quantize_version(context.database, context.store, (name, number), min_cosine, owner))
+
+
+def halve(context: Context, name: str, number: int, check: Upload | None) -> dict[str, Any]:
+    """Register a version in FP16, if it agrees on the rows of ``check`` (made-up ones without)."""
+    rows = None if check is None else read_rows(check)
+    owner = (context.account, context.clock)
+    return _version(halve_version(context.database, context.store, (name, number), rows, owner))
 
 
 def move_alias(context: Context, name: str, alias: str, version: int | None, why: str) -> dict[str, Any]:

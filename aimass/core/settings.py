@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """Largest request body, also after inflating; larger ones get 413."""
 
+    max_upload_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    """Largest model file that the control API takes; it holds about three times as much while it does."""
+
     key_rate_per_s: float | None = Field(default=None, gt=0)
     """Requests a second for a key that has no rate of its own; none: unlimited."""
 

@@ -15,6 +15,7 @@ from aimass.core.settings import Settings
 from aimass.gateway.admission import Keys, require
 from aimass.gateway.infer import Answer, Call, Codec, Headers, Inference, Job, Parts
 from aimass.gateway.metrics import render
+from aimass.gateway.protocols.embeddings import EMBEDDINGS, describe_model, find_endpoint, list_models, open_body
 from aimass.gateway.protocols.http import (
     REQUEST_TIMEOUT,
     STATUS,
@@ -33,6 +34,8 @@ from aimass.gateway.state import GatewayState
 BODY_S = 60.0  # a body that has not arrived by then is given up, unless the service's deadline is shorter
 GONE = 499  # nginx's number for a caller that closed the connection
 LOOPBACK = ("127.0.0.1", "::1")
+OPENAI = "/v1/"  # paths whose answers and errors are in OpenAI's shape
+SCOPES = {"metrics": ("read",), "embed": ("predict",)}  # that a verb needs one of, where not just any will do
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 
@@ -71,6 +74,8 @@ class GatewayApp:
             "model": self._model,
             "model_ready": self._model_ready,
             "metrics": self._metrics,
+            "openai_models": lambda call, _: json_reply(list_models(self.table), call.request_id),
+            "openai_model": lambda call, endpoint: json_reply(describe_model(_service_of(endpoint)), call.request_id),
         }
 
     def apply(self, state: GatewayState, plans: Plans) -> None:
@@ -198,10 +203,12 @@ class GatewayApp:
         if path in table.paths and table.paths[path][0].is_open and (path != "/metrics" or _is_local(scope)):
             call.endpoint = table.find(method, path)
             return
+        if path.startswith(OPENAI):
+            call.codec = EMBEDDINGS
         call.key = key = self._keys.find(call.headers.get(b"authorization", b""), self._time())
         key.spend(call.started)
-        call.endpoint = table.find(method, path)
-        require(key, *(["read"] if path == "/metrics" else ["predict", "read"]))
+        call.endpoint = endpoint = table.find(method, path)
+        require(key, *SCOPES.get(endpoint.verb, ("predict", "read")))
 
     async def _read_body(self, call: Call, receive: Any) -> bytes | None:
         limit = self._settings.max_body_bytes
@@ -250,7 +257,10 @@ class GatewayApp:
         if call.received > self._settings.max_body_bytes:
             raise _too_large(self._settings.max_body_bytes)
         if endpoint.verb != "infer":
-            return None
+            if endpoint.verb != "embed":
+                return None
+            body = open_body(call.headers, body, self._settings.max_body_bytes)
+            call.endpoint = endpoint = find_endpoint(self.table, body.model)
         service = endpoint.service
         assert service is not None
         return self._inference.prepare(call, endpoint.target or service.pick(call.request_id), body)

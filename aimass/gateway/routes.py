@@ -251,9 +251,12 @@ def _paths(services: Mapping[str, Service]) -> list[tuple[str, Endpoint]]:
         ("/v2", Endpoint("GET", "server")),
         ("/v2/repository/index", Endpoint("POST", "index")),
         ("/v2/repository/index", Endpoint("GET", "index")),
+        ("/v1/embeddings", Endpoint("POST", "embed")),
+        ("/v1/models", Endpoint("GET", "openai_models")),
     ]
     for name, service in services.items():
         base = f"/v2/models/{name}"
+        found.append((f"/v1/models/{name}", Endpoint("GET", "openai_model", service)))
         found += _of_model(base, service, None)
         for number, target in service.targets.items():
             found += _of_model(f"{base}/versions/{number}", service, target)

@@ -2,4 +2,5 @@
 
 RUNTIMES = {
     "onnx": "aimass.runtimes.onnx:OnnxRuntime",
+    "sentence": "aimass.runtimes.sentence:SentenceRuntime",
 }

@@ -25,6 +25,8 @@ CALLS = [
     ("GET", "/models", "read"),
     ("GET", "/models/double", "read"),
     ("POST", "/models/double/versions", "train"),
+    ("POST", "/models/double/versions/1/halve", "train"),
+    ("POST", "/models/double/versions/1/quantize", "train"),
     ("PUT", "/models/double/aliases/gold", "train"),
     ("DELETE", "/models/double/aliases/gold", "train"),
     ("DELETE", "/models/double/versions/1", "train"),

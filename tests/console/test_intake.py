@@ -23,7 +23,7 @@ UPLOAD = "/api/v1/models/m/versions"
 
 @pytest.fixture
 async def door(desk: Desk) -> AsyncIterator[Door]:
-    object.__setattr__(desk.context, "settings", Settings(home=desk.settings.home, max_body_bytes=1024 * 1024))
+    object.__setattr__(desk.context, "settings", Settings(home=desk.settings.home, max_upload_bytes=1024 * 1024))
     opened = Door(console_asgi(desk.context), "127.0.0.1", 0)
     await opened.open()
     yield opened

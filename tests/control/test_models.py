@@ -23,6 +23,14 @@ def test_a_file_becomes_a_version_that_can_be_deployed(desk: Desk) -> None:
     assert [item["name"] for item in models.list_models(desk.context)] == ["double", "triple"]
 
 
+def test_a_version_in_fp16_can_be_deployed_as_any_other(desk: Desk) -> None:
+    models.add(desk.context, "triple", Upload("model.onnx", times(3.0)))
+    made = models.halve(desk.context, "triple", 1, Upload("rows.json", b"[[1, 2], [3, 4]]"))
+    assert (made["ref"], made["lineage"]["parents"], made["metrics"]["agreement_rows"]) == ("triple@2", ["triple@1"], 2)
+    deploy.deploy(desk.context, service_document("triple@2"))
+    assert desk.answer("twice") == (1, 3.0)
+
+
 @pytest.mark.parametrize(
     ("name", "data"), [("r.json", b"[[1, 2], [10000000.1, 4]]"), ("r.csv", b"1,2\n10000000.1,4\n")]
 )

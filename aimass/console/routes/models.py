@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from aimass.console.access import Admin, GuardedRoute, Publisher, Reader
-from aimass.console.bodies import AliasBody, SweepBody
-from aimass.console.uploads import read_files
+from aimass.console.bodies import AliasBody, QuantizeBody, SweepBody
+from aimass.console.uploads import read_files, read_rows_file
 from aimass.control import models as verbs
 from aimass.control.models import Upload
 
@@ -28,9 +28,24 @@ def show(context: Reader, name: str) -> dict[str, Any]:
 
 @router.post("/models/{name}/versions", summary="Add a file as the model's next version", openapi_extra=_UPLOAD)
 def add(context: Publisher, name: str, files: Annotated[dict[str, Upload], Depends(read_files)]) -> dict[str, Any]:
-    """A `.onnx` or `.skops` file as the form's `file`, with rows to check a conversion on as `check`; or the file as
-    the body, its name in the header `x-filename`."""
+    """A `.onnx` or `.skops` file, or a sentence model's `.zip`, as the form's `file`, with rows to check a conversion
+    on as `check`; or the file as the body, its name in the header `x-filename`. At most AIMASS_MAX_UPLOAD_BYTES."""
     return verbs.add(context, name, files["file"], files.get("check"))
+
+
+@router.post("/models/{name}/versions/{number}/quantize", summary="Add a sentence model's version in 8 bits")
+def quantize(context: Publisher, name: str, number: int, body: QuantizeBody) -> dict[str, Any]:
+    """The next version: 8-bit weights, the given one as its parent, in its metrics how well both agree."""
+    return verbs.quantize(context, name, number, body.min_cosine)
+
+
+@router.post("/models/{name}/versions/{number}/halve", summary="Add a version in FP16", openapi_extra=_UPLOAD)
+def halve(
+    context: Publisher, name: str, number: int, check: Annotated[Upload | None, Depends(read_rows_file)]
+) -> dict[str, Any]:
+    """The next version: its graph computed in FP16, the given one as its parent, in its metrics how well both agree.
+    Rows to compare on as the form's `file`, or as the body; made-up ones without."""
+    return verbs.halve(context, name, number, check)
 
 
 @router.delete("/models/{name}/versions/{number}", summary="Remove a version that nothing needs")

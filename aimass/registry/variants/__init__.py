@@ -1,0 +1,1 @@
+"""Versions made from versions: the same model at another precision."""
