@@ -71,7 +71,8 @@ def test_trained_through_a_loss_and_served_in_two_places(platform: RunningPlatfo
     assert pids_of(platform, "ray::ServeReplica:images-r1:")
     answer = aimass(platform, "predict", "images", "--image", str(IMAGES / "four.png"), "--json")
     assert answer.returncode == 0, answer.stderr
-    assert len(json.loads(answer.stdout)["probabilities"][0]) == 10
+    answered = json.loads(answer.stdout)
+    assert (answered["plan"], len(answered["outputs"]["probabilities"][0])) == ("mixed", 10)
 
     digits = load_moved_digits(ROWS, SEED)
     unseen = digits.part(split(digits, 0.25, SEED).test)
