@@ -9,6 +9,7 @@ import pytest
 from aimass.core.documents import Document
 from aimass.core.errors import DocumentError
 from aimass.pipeline.recipe import load_recipe
+from aimass.training.fitting import make_trainer
 from aimass.training.space import Choice, Fixed, Range
 from aimass.training.trainers import TRAINERS
 
@@ -32,13 +33,17 @@ budget: {trials: 4}
 
 @pytest.mark.parametrize("path", sorted(DEPLOYMENTS.glob("*/recipe.yaml")), ids=lambda path: str(path.parent.name))
 def test_shipped_recipes_load(path: Path) -> None:
+    if path.parent.name == "images":
+        pytest.importorskip("torch", reason="needs the extra torch")
     recipe = load_recipe(Document.read(path))
     assert recipe.recipe == path.parent.name
 
 
-def test_digits_tries_every_trainer() -> None:
+def test_digits_tries_every_trainer_of_the_core_install() -> None:
     recipe = load_recipe(Document.read(DEPLOYMENTS / "digits" / "recipe.yaml"))
-    assert {spec.trainer for spec in recipe.candidates.values()} == set(TRAINERS)
+    assert {spec.trainer for spec in recipe.candidates.values()} == {
+        key for key in TRAINERS if not make_trainer(key).packages
+    }
 
 
 def test_plan_is_what_was_written() -> None:
