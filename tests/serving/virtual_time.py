@@ -25,6 +25,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def now(self) -> float:
         return self._virtual
 
+    def work(self, seconds: float) -> None:
+        """Its thread is busy for so long."""
+        self._virtual += seconds
+
     def _jump(self, seconds: float) -> None:
         self._virtual += seconds
 

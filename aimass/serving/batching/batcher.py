@@ -237,7 +237,13 @@ class Batcher:
                 self._company += 1
                 entry.deliver(mine, trip, took_s)
             at += entry.rows
+        if wait_s >= TIMER_S:  # they are on their way back only once their answers have been written
+            asyncio.get_running_loop().call_soon(self._answered, wait_s)
         return None
+
+    def _answered(self, wait_s: float) -> None:
+        self._company_until = self._clock.monotonic() + wait_s
+        self.kick()
 
     def _fail(self, trip: Trip, error: BaseException) -> None:
         whole = isinstance(error, AimassError) and error.kind in NOT_THE_ROWS
