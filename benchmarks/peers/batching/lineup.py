@@ -81,8 +81,9 @@ def _bentoml(folder: Path, ports: Ports) -> list[str]:
 
 def _mlserver(folder: Path, ports: Ports) -> list[str]:
     http, grpc, metrics = ports
-    # A pool of one worker is the default; https://docs.seldon.ai/mlserver/user-guide/parallel-inference
-    server = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics, "parallel_workers": 1}
+    # Without its pool of workers, which does not start on this uvloop and would cost a short call two hops;
+    # https://docs.seldon.ai/mlserver/user-guide/parallel-inference
+    server = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics, "parallel_workers": 0}
     (folder / "settings.json").write_text(json.dumps({**server, "debug": False}))
     for service in SERVICES:
         implementation = "benchmarks.peers.batching.mlserver_runtime.Service"
