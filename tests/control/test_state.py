@@ -47,3 +47,14 @@ def test_the_same_rows_give_the_same_state_and_it_travels(desk: Desk) -> None:
     assert state == state_of(desk)
     assert GatewayState.loads(state.dumps()) == replace(state)
     assert [service.name for service in state.services] == ["other", "twice"]
+
+
+def test_a_pin_is_each_revisions_own_and_holds_what_has_traffic(desk: Desk) -> None:
+    plain = service_document("double@1")
+    pinned = plain.replace("max_queue: 7", "max_queue: 7, pinned: true")
+    assert pinned != plain
+    for document, expected in ((pinned, {1}), (plain, set()), (pinned, {1})):
+        deploy.deploy(desk.context, document)
+        (service,) = state_of(desk).services
+        assert service.pinned == expected
+        assert service.limits.max_queue == 7
