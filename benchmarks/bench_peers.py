@@ -59,7 +59,10 @@ class PeerBench:
                 for connections, seconds in ((busy, options.busy_s), (ALONE, options.alone_s)):
                     load = drive(door.port, requests, count, connections, seconds)
                     yield self._say(measurement(name, workload, connections, number, load))
-            if door.grpc:
+            has_grpc = bool(door.grpc)
+        if has_grpc:  # started again: MLServer's batcher does not get over the calls that wrk left when it stopped
+            with peer.start(bench.folder, bench.models) as door:
+                time.sleep(options.settle_s)
                 yield from self._grpc(name, door, number)
 
     def _grpc(self, name: str, door: Door, number: int) -> Iterator[Measurement]:

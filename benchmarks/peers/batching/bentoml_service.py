@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.peers.by_hand import Scorer
 
 # https://docs.bentoml.com/en/latest/get-started/adaptive-batching.html; rows in a batch
-BATCHING = {"batchable": True, "max_batch_size": 256, "max_latency_ms": 1000}
+BATCHING = {"batchable": True, "max_batch_size": 256, "max_latency_ms": 10_000}
 
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}})
