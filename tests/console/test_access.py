@@ -18,6 +18,7 @@ CALLS = [
     ("POST", "/services", "deploy"),
     ("DELETE", "/services/twice", "deploy"),
     ("POST", "/services/twice/rollback", "deploy"),
+    ("POST", "/services/twice/release", "deploy"),
     ("GET", "/services/twice/explain", "read"),
     ("POST", "/explain", "read"),
     ("GET", "/services/twice/graph", "read"),

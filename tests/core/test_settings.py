@@ -83,5 +83,5 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     assert set(defaults) == {name.upper() for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, int | float | str) and not name.endswith("_bytes"):
-            written = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+            written = f"{field.default:g}" if isinstance(field.default, float) else str(field.default).lower()
             assert written in defaults[name.upper()].replace(",", " ").split()

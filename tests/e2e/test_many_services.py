@@ -49,7 +49,7 @@ def test_services_share_what_memory_there_is(tmp_path: Path) -> None:
             """It is looked at once a second, and calls may hold more meanwhile."""
             (replica,) = control.status()["replicas"]
             assert (replica["loaded"], replica["bound_bytes"]) == (len(FACTORS), BOUND)
-            return 0 < replica["resident_bytes"] <= BOUND and replica["asleep"] >= 2
+            return bool(0 < replica["resident_bytes"] <= BOUND and replica["asleep"] >= 2)
 
         eventually(within)
         residents = [item["resident"] for item in control.services()]
