@@ -20,6 +20,7 @@ from aimass.database.tables import RunRow
 
 NAME = "recipe.yaml"
 GRACE_S = 60.0  # a job may be on its way to Ray that long before its absence means that it died
+LAST_WORDS_S = 20.0  # of a run that is over; a job that has not ended by then hangs
 CHUNK_BYTES = 64 * 1024
 
 
@@ -114,7 +115,7 @@ def logs(
 def _read(context: Context, row: RunRow, path: Path, follow: bool, wait: Callable[[], None]) -> Iterator[bytes]:
     offset = 0
     while True:
-        is_over = not follow or _checked(context, _get(context, row.id)).status not in ACTIVE
+        is_over = not follow or _is_silent(context, _checked(context, _get(context, row.id)))
         while chunk := _piece(path, offset):
             offset += len(chunk)
             yield chunk
@@ -122,6 +123,18 @@ def _read(context: Context, row: RunRow, path: Path, follow: bool, wait: Callabl
             return
         yield b""
         wait()
+
+
+def _is_silent(context: Context, row: RunRow) -> bool:
+    """Whether nothing more is to be read of a run: it is over first, then tells its report, then its job ends."""
+    if row.status in ACTIVE:
+        return False
+    if row.job is None or context.clock.now() - (row.finished_at or 0.0) > LAST_WORDS_S:
+        return True
+    try:
+        return context.jobs.status(row.job) not in LIVE
+    except Unavailable:
+        return True
 
 
 def _piece(path: Path, offset: int) -> bytes:

@@ -110,21 +110,34 @@ def test_cancel_stops_the_job_once(desk: Desk) -> None:
         runs.cancel(desk.context, "run-none")
 
 
-def test_logs_follow_until_the_run_ends(desk: Desk) -> None:
+def test_logs_follow_until_the_job_has_told_its_report(desk: Desk) -> None:
+    """The run is over before its job has printed what it scored."""
     run_id = runs.submit(desk.context, RECIPE)["id"]
     log = desk.settings.home.runs / run_id / "output.log"
     assert b"".join(runs.logs(desk.context, run_id, follow=False)) == b""
-    later = iter([b"one\n", b"two\n"])
+    later = iter(["one", "two", "", "report", "end"])
 
     def wait() -> None:
-        line = next(later, None)
-        if line is None:
-            say(desk, run_id, "succeeded")
+        line = next(later)
+        if not line:
+            with desk.context.database.session() as session:
+                row = session.get_one(RunRow, run_id)
+                row.status, row.finished_at = "succeeded", desk.context.clock.now()
+        elif line == "end":
+            desk.jobs.statuses[run_id] = "SUCCEEDED"
         else:
-            with log.open("ab") as file:
-                file.write(line)
+            with log.open("a") as file:
+                file.write(f"{line}\n")
 
-    assert b"".join(runs.logs(desk.context, run_id, follow=True, wait=wait)) == b"one\ntwo\n"
+    assert b"".join(runs.logs(desk.context, run_id, follow=True, wait=wait)) == b"one\ntwo\nreport\n"
+
+
+def test_logs_do_not_wait_for_ever_for_a_job_that_does_not_end(desk: Desk) -> None:
+    run_id = runs.submit(desk.context, RECIPE)["id"]
+    with desk.context.database.session() as session:
+        row = session.get_one(RunRow, run_id)
+        row.status, row.finished_at = "succeeded", desk.context.clock.now() - 60
+    assert b"".join(runs.logs(desk.context, run_id, follow=True)) == b""
 
 
 def test_a_report_is_there_or_said_not_to_be(desk: Desk) -> None:
