@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,12 @@ def test_weights_that_cannot_be_read_are_refused(folder: Path, tmp_path: Path) -
     with pytest.raises(Invalid, match="transformers cannot load"):
         pack_folder(folder, tmp_path / "x.zip")
     assert not (tmp_path / "x.zip").exists()
+
+
+@pytest.mark.parametrize("package", ["onnxscript", "torch", "transformers"])
+def test_a_package_that_is_missing_is_named_with_the_way_to_get_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(Invalid, match=rf"needs the package '{package}'; in the project's folder: pip install"):
+        pack_folder(folder, tmp_path / "x.zip")

@@ -31,6 +31,7 @@ PACKAGES = ("onnx", "torch", "transformers")
 def pack_folder(folder: Path, archive: Path) -> None:
     """Write the archive that ``Control.add_model`` takes. ``Invalid`` says what is wrong with the folder."""
     recipe = read_recipe(folder)
+    _check_packages()
     with TemporaryDirectory() as made, _quiet():
         model, tokenizer = _load(folder)
         _export(model, recipe, Path(made) / MODEL_FILE)
@@ -55,14 +56,21 @@ def reference_vectors(model: Any, tokenizer: Any, recipe: SentenceRecipe, texts:
     return np.stack(vectors)
 
 
-def _load(folder: Path) -> tuple[Any, Any]:
+def _check_packages() -> None:
     try:
         import onnxscript  # noqa: F401  what the export needs beside PyTorch
-        from transformers import AutoModel, AutoTokenizer
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
     except ModuleNotFoundError as error:
         raise Invalid(
-            f"converting a Hugging Face folder needs the package {error.name!r}: pip install 'aimass[text]'"
+            f"converting a Hugging Face folder needs the package {error.name!r}; in the project's folder: "
+            "pip install -c constraints.txt -e '.[text]'"
         ) from error
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
     try:
         own = {"local_files_only": True, "trust_remote_code": False}
         model = AutoModel.from_pretrained(folder, use_safetensors=True, attn_implementation="eager", **own)

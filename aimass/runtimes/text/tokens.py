@@ -36,7 +36,10 @@ def _open(path: Path) -> Any:
     try:
         from tokenizers import Tokenizer
     except ModuleNotFoundError as error:
-        raise Invalid("sentence models need the package 'tokenizers': pip install 'aimass[text]'") from error
+        raise Invalid(
+            "sentence models need the package 'tokenizers'; in the project's folder: "
+            "pip install -c constraints.txt -e '.[text]'"
+        ) from error
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises nothing narrower
