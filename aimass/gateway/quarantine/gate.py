@@ -59,9 +59,10 @@ class Gate:
 
     async def _hold(self, now: float, deadline_s: float | None) -> None:
         """A second's worth of refusals leave at once."""
-        self._refuse_at = max(self._refuse_at, now) + 1 / REFUSALS_PER_S
-        left_s = LONGEST_S if deadline_s is None else min(LONGEST_S, deadline_s - now)
-        held_s = min(self._refuse_at - now - 1.0, left_s)
+        self._refuse_at = min(max(self._refuse_at, now) + 1 / REFUSALS_PER_S, now + 1.0 + LONGEST_S)
+        held_s = self._refuse_at - now - 1.0
+        if deadline_s is not None:
+            held_s = min(held_s, deadline_s - now)
         if held_s > TOLERATED_S:
             await asyncio.sleep(held_s)
 

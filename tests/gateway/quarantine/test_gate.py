@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aimass.core.clock import ManualClock
 from aimass.core.errors import Unavailable
-from aimass.gateway.quarantine.gate import REFUSALS_PER_S, SHARE, Gate
+from aimass.gateway.quarantine.gate import LONGEST_S, REFUSALS_PER_S, SHARE, Gate
 from aimass.gateway.quarantine.judge import Term
 from aimass.serving.batching.rules import Rules
 from aimass.serving.executor import Slot
@@ -93,3 +93,25 @@ async def test_refusals_leave_at_once_until_they_are_too_many(monkeypatch: pytes
     assert rests == pytest.approx([index / REFUSALS_PER_S for index in range(1, 101)])
     assert not await held.call(0.0), "one with a deadline is not held beyond it"
     assert len(rests) == 100
+
+
+async def test_a_flood_of_refusals_is_forgotten_when_the_last_of_them_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held()
+    rests: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    held.slot.running = 1
+    for _ in range(int(3 * LONGEST_S * REFUSALS_PER_S)):
+        with pytest.raises(Unavailable):
+            async with held.gate.turn(held.slot, None):
+                pass
+    assert max(rests) == pytest.approx(LONGEST_S)
+    rests.clear()
+    held.clock.advance(LONGEST_S + 1.0)
+    with pytest.raises(Unavailable):
+        async with held.gate.turn(held.slot, None):
+            pass
+    assert rests == []
