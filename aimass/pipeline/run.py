@@ -20,6 +20,7 @@ from aimass.data.split import folds, split
 from aimass.database.engine import open_database
 from aimass.database.run_status import ACTIVE, RunStatus
 from aimass.database.tables import RunRow
+from aimass.ensembling.cascades.cascade import known
 from aimass.ensembling.combiners.mean import MeanCombiner
 from aimass.ensembling.selection import Selection, select
 from aimass.graph.graph import PROBABILITIES
@@ -27,7 +28,7 @@ from aimass.pipeline import build
 from aimass.pipeline.build import Built, Workshop
 from aimass.pipeline.ensembles import ensemble
 from aimass.pipeline.ensembles.cascade import build_cascade
-from aimass.pipeline.ensembles.ensemble import Ensemble, known
+from aimass.pipeline.ensembles.ensemble import Ensemble
 from aimass.pipeline.ensembles.weighted import WeightedEnsemble
 from aimass.pipeline.html import render_html
 from aimass.pipeline.plots import draw_plots

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
-from aimass.ensembling.cascades.cascade import Cascade
+from aimass.ensembling.cascades.cascade import Cascade, known
 from aimass.ensembling.cascades.confidence import confidence, fit_temperature
 from aimass.ensembling.cascades.design import design
 from aimass.ensembling.cascades.surface import Surface, cuts
@@ -67,13 +67,13 @@ def test_a_cascade_by_hand() -> None:
 
 def test_nobody_is_asked_for_no_row() -> None:
     sure = np.array([[1.0, 0.0]], np.float32)
-    answered = Cascade((1.0, 2.0), (0.5, 0.5)).answer_all([sure])
+    answered = Cascade((1.0, 2.0), (0.5, 0.5)).answer(known([sure]))
     assert answered.member.tolist() == [0]
 
 
 def test_a_row_of_no_numbers_goes_on() -> None:
     broken, right = np.full((1, 2), np.nan, np.float32), np.array([[1.0, 0.0]], np.float32)
-    assert Cascade((1.0,), (0.1,)).answer_all([broken, right]).member.tolist() == [1]
+    assert Cascade((1.0,), (0.1,)).answer(known([broken, right])).member.tolist() == [1]
     surface = Surface([confidence(broken, 1.0)], [np.zeros(1), np.ones(1)], (1.0, 2.0))
     assert surface.cheapest(1.0).cost == 3.0
 
@@ -124,7 +124,7 @@ def test_the_surface_is_every_threshold_tried_one_by_one(seed: int, rows: int, m
         assert point.score == pytest.approx(score)
         assert point.cost == pytest.approx(cost)
         assert not any(more > score + 1e-9 and less <= cost + 1e-9 for more, less in tried)
-        answered = Cascade((1.0,) * (members - 1), point.thresholds).answer_all(predictions)
+        answered = Cascade((1.0,) * (members - 1), point.thresholds).answer(known(predictions))
         assert hits(answered.probabilities, labels).mean() == pytest.approx(score)
         assert np.cumsum(COSTS[:members])[answered.member].mean() == pytest.approx(cost)
 
@@ -152,7 +152,7 @@ def test_design_finds_the_cheapest_chain_that_is_good_enough(seed: int, most: in
         assert made.point.cost == pytest.approx(min(enough))
     else:
         assert made.point.score == pytest.approx(max(score for score, _ in tried))
-    answered = made.cascade.answer_all([predictions[index] for index in made.members])
+    answered = made.cascade.answer(known([predictions[index] for index in made.members]))
     assert hits(answered.probabilities, labels).mean() == pytest.approx(made.point.score)
     assert np.cumsum(made.prices)[answered.member].mean() == pytest.approx(made.point.cost)
 

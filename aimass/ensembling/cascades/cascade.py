@@ -13,6 +13,11 @@ Ask = Callable[[int, Array | None], Array]
 """(member, row numbers or None for all) → FP32 [rows, classes]."""
 
 
+def known(predictions: Sequence[Array]) -> Ask:
+    """Members that have answered every row already."""
+    return lambda index, rows: predictions[index] if rows is None else predictions[index][rows]
+
+
 @dataclass(frozen=True)
 class Answered:
     """FP32 [rows, classes] of the member that answered each row, and INT64 [rows], which one it was."""
@@ -47,7 +52,3 @@ class Cascade:
             answers = ask(index + 1, goes)
             probabilities[goes], member[goes] = answers, index + 1
         return Answered(probabilities, member)
-
-    def answer_all(self, predictions: Sequence[Array]) -> Answered:
-        """The same where every member's answers to every row are known."""
-        return self.answer(lambda index, rows: predictions[index] if rows is None else predictions[index][rows])

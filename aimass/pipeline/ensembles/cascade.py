@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from aimass.core.batch import Array, Batch
-from aimass.ensembling.cascades.cascade import Answered, Ask, Cascade
+from aimass.ensembling.cascades.cascade import Answered, Ask, Cascade, known
 from aimass.ensembling.cascades.design import Design, design
 from aimass.ensembling.cascades.surface import Point
-from aimass.graph.graph import PROBABILITIES
+from aimass.graph.graph import MEMBER, PROBABILITIES
 from aimass.pipeline.build import Built, Workshop
-from aimass.pipeline.ensembles.ensemble import MEMBER, Ensemble, known
+from aimass.pipeline.ensembles.ensemble import Ensemble
 from aimass.pipeline.recipe import CASCADE_NODE
 from aimass.training.evaluation import Metric, bootstrap, find_metric
 

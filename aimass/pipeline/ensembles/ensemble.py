@@ -12,13 +12,11 @@ from aimass.core.batch import Array, Batch
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.data.dataset import Dataset
 from aimass.ensembling.cascades.cascade import Ask
-from aimass.graph.graph import LABEL, PROBABILITIES
+from aimass.graph.graph import LABEL, MEMBER, PROBABILITIES
 from aimass.pipeline.build import INPUT, Built, Workshop, outputs_of
 from aimass.pipeline.recipe import CASCADE, Recipe
 from aimass.registry.manifest import Profile
 from aimass.registry.profiler import profile_callable
-
-MEMBER = "member"  # of a cascade's answer: the index of the member that gave it
 
 
 class Ensemble(ABC):
@@ -62,11 +60,6 @@ def asking(models: Sequence[Built], transforms: Mapping[str, Built], raw: Array)
         return answer
 
     return ask
-
-
-def known(predictions: Sequence[Array]) -> Ask:
-    """Models that have answered already."""
-    return lambda index, rows: predictions[index] if rows is None else predictions[index][rows]
 
 
 def signature_of(recipe: Recipe, dataset: Dataset) -> Signature:
