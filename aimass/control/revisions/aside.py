@@ -19,10 +19,9 @@ WINDOW_S = 86_400.0  # crashes that lie further back say nothing about the next
 ENOUGH = 2.0  # times the whole blame: once may be the machine's memory, or a bug that rare rows meet
 
 
-def is_enough(crashes: Iterable[tuple[float, float]], released_at: float, now: float) -> bool:
-    """Whether these (time, share of the blame) put a revision aside that was last released then."""
-    after = max(released_at, now - WINDOW_S)
-    return sum(share for at, share in crashes if at > after) >= ENOUGH - 1e-9
+def is_enough(crashes: Iterable[tuple[float, float]], now: float) -> bool:
+    """Whether these (time, share of the blame), all since its last release, put a revision aside."""
+    return sum(share for at, share in crashes if at > now - WINDOW_S) >= ENOUGH - 1e-9
 
 
 def charge(database: Database, home: Home, clock: Clock) -> list[Death]:
@@ -89,7 +88,7 @@ def _write_down(session: Session, death: Death, now: float) -> None:
         )
         session.flush()
         crashes = crashes_of(session, *revision)
-        if revision not in asides(session) and is_enough([(row.at, row.share) for row in crashes], 0.0, now):
+        if revision not in asides(session) and is_enough([(row.at, row.share) for row in crashes], now):
             move(session, revision, True, "aimass", _reason(crashes), now)
             state_number.bump(session)
 
