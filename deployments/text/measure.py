@@ -17,7 +17,7 @@ from aimass.registry.artifacts import checkout
 from aimass.runtimes.sentence import SentenceRuntime
 from aimass.runtimes.text.agreement import cosines
 from aimass.runtimes.text.phrases import PHRASES
-from aimass.storage.local import LocalStore
+from aimass.storage.opening import open_store
 
 SENTENCE = "My parcel was meant to arrive on Tuesday, but the tracking page has not changed for four days."
 REPEATS = 60
@@ -27,7 +27,7 @@ def main(name: str, numbers: Sequence[int]) -> None:
     """Prints a table, one version a row."""
     with Control() as control:
         versions = {item["number"]: item for item in control.model(name)["versions"]}
-    store = LocalStore(find_home().artifacts)
+    store = open_store(find_home())
     first = None
     print("version   MB on disk   ms, 1 text   ms, 16 texts   cosine to the first: worst, mean")
     for number in numbers:

@@ -54,11 +54,11 @@ def _stored(session: Session, store: ArtifactStore) -> tuple[list[Finding], int]
                 try:
                     store.check(digest)
                 except AimassError as error:
-                    what, state = f"service {name}, revision {number}", Level.WARN
+                    what, level = f"service {name}, revision {number}", Level.WARN
                     if number in now.weights:
-                        state = Level.BAD
+                        level = Level.BAD
                     mend = f"once that is done, replicas load it by themselves; or deploy {name} again"
-                    found.append(Finding(what, state, f"{file}: {error.message}", mend))
+                    found.append(Finding(what, level, f"{file}: {error.message}", mend))
     return found, len(deployed)
 
 

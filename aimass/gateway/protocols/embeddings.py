@@ -17,7 +17,7 @@ from aimass.core.errors import AimassError, Invalid, Kind, NotFound
 from aimass.core.signature import Datatype, Signature
 from aimass.gateway.infer import Call, Job
 from aimass.gateway.protocols.bodies import inflate
-from aimass.gateway.protocols.http import Head, Header, Reply, refusal
+from aimass.gateway.protocols.http import Header, Reply, refusal
 from aimass.gateway.protocols.oip import InferRequest, check_id
 from aimass.gateway.protocols.oip_http import DEADLINE, whole_number
 from aimass.gateway.routes import Endpoint, Service, Table, Target
@@ -108,8 +108,7 @@ class Embeddings:
         if error.kind is Kind.NOT_FOUND and error.field == MODEL:
             code = "model_not_found"
         said = {"message": str(error), "type": kind, "param": error.field or None, "code": code}
-        head = Head(ours.head.status, ours.head.headers)
-        reply = Reply(head, orjson.dumps({"error": said}), request_id, (_request_id(request_id),))
+        reply = Reply(ours.head, orjson.dumps({"error": said}), request_id, (_request_id(request_id),))
         return reply, len(reply.body)
 
 

@@ -30,9 +30,7 @@ class Costs:
     flow_step_us: float = 3.0  # the same, per node: 20 µs more than a plain plan with five
     thread_us: float = 80.0  # into a thread and back, for what takes longer than a millisecond
     session_us: float = 4.0  # of a session call that merging saves: into onnxruntime and back
-    lone_session_us: float = (
-        14.0  # the same of a lone call, whose caches are cold: 20 instead of 7 µs, nearly all of it
-    )
+    lone_session_us: float = 14.0  # the same of a lone call, whose caches are cold
     combine_us: float = 5.0  # in numpy: checks, two or three members, argmax
     lone_combine_us: float = 35.0  # the same of a lone call
     choose_us: float = 12.0  # in numpy: a switch or a cascade, without what it chooses between

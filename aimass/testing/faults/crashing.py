@@ -15,7 +15,7 @@ from aimass.database.engine import open_database
 from aimass.registry import versions
 from aimass.registry.manifest import Manifest
 from aimass.runtimes.base import Runtime
-from aimass.storage.local import LocalStore
+from aimass.storage.opening import open_store
 
 FATAL = 666.0  # as the first number of a row
 SIGNATURE = Signature((TensorSpec("x", Datatype.FP32, (-1, 2)),), (TensorSpec("y", Datatype.FP32, (-1, 2)),))
@@ -47,7 +47,7 @@ class Crashing(Runtime):
 
 def register(home: Home, name: str, text: str) -> str:
     """The next version of ``name`` in a platform's registry, as a program of its own would add it; its reference."""
-    database, store = open_database(Settings(home=home).database_url), LocalStore(home.artifacts)
+    database, store = open_database(Settings(home=home).database_url), open_store(home)
     with database.session() as session:
         manifest = Manifest("model", KEY, {"factor": store.put(text.encode())}, SIGNATURE)
         version = versions.register(session, store, name, manifest, DEFAULT_ACCOUNT, SystemClock())
