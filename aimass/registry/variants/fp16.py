@@ -23,9 +23,10 @@ from aimass.database.engine import Database
 from aimass.registry import versions
 from aimass.registry.artifacts import checkout
 from aimass.registry.child import run_child
-from aimass.registry.manifest import Lineage, Manifest
+from aimass.registry.manifest import Lineage
 from aimass.registry.profiler import profile
-from aimass.registry.versions import Version, register
+from aimass.registry.submit import Prepared, store_version
+from aimass.registry.versions import Version
 from aimass.runtimes.conversion import Agreement
 from aimass.runtimes.half import check_half, to_half
 from aimass.runtimes.onnx import MODEL_FILE
@@ -48,14 +49,12 @@ def halve_version(
     if MODEL_FILE not in parent.manifest.files:
         raise Invalid(f"{parent.ref} has no {MODEL_FILE}; what is written in FP16 is the graph of a model", "version")
     with tempfile.TemporaryDirectory() as folder:
-        model, manifest = _halved(store, parent, Path(folder), rows)
-    with database.session() as session:
-        store.put(model)
-        return register(session, store, parent.name, manifest, *owner)
+        prepared = _halved(store, parent, Path(folder), rows)
+    return store_version(database, store, parent.name, prepared, owner)
 
 
-def _halved(store: ArtifactStore, parent: Version, folder: Path, rows: Array | None) -> tuple[bytes, Manifest]:
-    """The graph, and the manifest that names it beside the parent's other files."""
+def _halved(store: ArtifactStore, parent: Version, folder: Path, rows: Array | None) -> Prepared:
+    """The graph, and the manifest that names it beside the parent's other files, which the store has."""
     import onnx
     import onnxruntime
 
@@ -81,7 +80,7 @@ def _halved(store: ArtifactStore, parent: Version, folder: Path, rows: Array | N
         profile=profile(target, manifest.runtime, manifest.signature),
         description=f"{parent.ref} in FP16",
     )
-    return model, made
+    return Prepared({MODEL_FILE: model}, made)
 
 
 def _main(source: str, runtime: str, checked: str, out: str) -> None:
