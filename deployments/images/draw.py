@@ -4,6 +4,7 @@ Pictures are of originals that no model has seen. For the members' lines two ser
 for as long as it takes.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import matplotlib as mpl
@@ -40,18 +41,17 @@ def main() -> None:
     generator = np.random.default_rng(0)
     noisy = {level: unseen.rows + generator.normal(0, level, unseen.rows.shape).astype(np.float32) for level in NOISE}
     found: dict[str, list[float]] = {}
-    with Client() as client, Control() as control:
+    with Client() as client, Control() as control, ExitStack() as stack:
 
         def label(service: str, rows: np.ndarray) -> np.ndarray:
             return np.concatenate([client.predict(service, part)["label"] for part in np.array_split(rows, 10)])
 
         for name, nodes in MEMBERS.items():
             control.deploy(ALONE.format(name=f"images-{name}-alone", nodes=nodes))
+            stack.callback(control.undeploy, f"images-{name}-alone")
         for name, service in {**{name: f"images-{name}-alone" for name in MEMBERS}, "ensemble": "images"}.items():
             found[name] = [float(np.mean(label(service, rows) == unseen.labels)) for rows in noisy.values()]
             print(f"{name:9}" + "".join(f"{value:8.1%}" for value in found[name]))
-        for name in MEMBERS:
-            control.undeploy(f"images-{name}-alone")
         shown = generator.choice(len(unseen.rows), 24, replace=False)
         answers = label("images", unseen.rows[shown])
 
