@@ -16,7 +16,8 @@ SHARE = 0.01
 percentile lies where the 96th did."""
 
 REFUSALS_PER_S = 50.0
-"""A caller who tries again at once would make refusals a greater load than the calls were; he waits for his."""
+"""A caller who tries again at once would make refusals a greater load than the calls were; he waits for his, unless as
+many wait already as the service lets wait."""
 
 LONGEST_S = 30.0  # that a refusal is held
 TOLERATED_S = 0.001  # not worth a timer
@@ -35,6 +36,7 @@ class Gate:
         self._left_s = 0.0  # of its share, so far
         self._left_at = clock.monotonic()
         self._refuse_at = 0.0
+        self._held = 0  # refusals that wait, each with its call's body
 
     @asynccontextmanager
     async def turn(self, slot: Slot, deadline_s: float | None) -> AsyncIterator[None]:
@@ -42,7 +44,7 @@ class Gate:
         now = self._clock.monotonic()
         wait_s = self._wait_s(now)
         if self._is_taken or slot.running or wait_s > TOLERATED_S:
-            await self._hold(now, deadline_s)
+            await self._hold(now, deadline_s, slot.rules.max_queue)
             raise self._refusal(max(1.0, wait_s))
         self._is_taken = True
         try:
@@ -57,14 +59,18 @@ class Gate:
         self._known_s, self._left_at = spent_s, now
         return -self._left_s / SHARE
 
-    async def _hold(self, now: float, deadline_s: float | None) -> None:
+    async def _hold(self, now: float, deadline_s: float | None, most: int) -> None:
         """A second's worth of refusals leave at once."""
         self._refuse_at = min(max(self._refuse_at, now) + 1 / REFUSALS_PER_S, now + 1.0 + LONGEST_S)
         held_s = self._refuse_at - now - 1.0
         if deadline_s is not None:
             held_s = min(held_s, deadline_s - now)
-        if held_s > TOLERATED_S:
-            await asyncio.sleep(held_s)
+        if held_s > TOLERATED_S and self._held < most:
+            self._held += 1
+            try:
+                await asyncio.sleep(held_s)
+            finally:
+                self._held -= 1
 
     def _refusal(self, wait_s: float) -> Unavailable:
         service, revision = self._name

@@ -115,3 +115,27 @@ async def test_a_flood_of_refusals_is_forgotten_when_the_last_of_them_has_left(m
         async with held.gate.turn(held.slot, None):
             pass
     assert rests == []
+
+
+async def test_no_more_refusals_wait_than_calls_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held()
+    go = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await go.wait()
+
+    held.slot.running, held.slot.rules.max_queue = 1, 2
+    for _ in range(int(REFUSALS_PER_S)):
+        assert not await held.call(0.0)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+
+    async def refused() -> None:
+        with pytest.raises(Unavailable):
+            async with held.gate.turn(held.slot, None):
+                pass
+
+    waiting = [asyncio.create_task(refused()) for _ in range(2)]
+    await asyncio.create_task(refused())  # begun after them, ended before
+    assert not any(task.done() for task in waiting)
+    go.set()
+    await asyncio.gather(*waiting)
