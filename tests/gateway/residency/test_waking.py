@@ -35,6 +35,7 @@ async def test_what_is_let_go_is_closed_and_not_measured_again(make_place: Make)
     assert await asyncio.to_thread(first.closed.wait, 20)
     assert await place.status("a") == 200
     assert (place.models["a"] is first, place.models["a"].closed.is_set()) == (False, False)
+    assert first.calls > place.models["a"].calls == 1
 
 
 async def test_a_pinned_plan_stays_whoever_comes_and_one_that_never_fits_is_refused_with_the_figures(
