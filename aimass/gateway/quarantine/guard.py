@@ -70,12 +70,14 @@ class Guard:
         use, calls, seconds = {}, {}, {}
         spent, known = self._spent(), self._before
         self._before = {}
+        asked = {max(service.targets.values(), key=_asked) for service in table.services.values() if service.targets}
         for target in _targets(table):
             name = (target.service, target.revision)
             here = (spent.get(name, 0.0), target.series.answered, target.series.seconds_sum)
             then = known.get(name, here)
             self._before[name] = here
-            use[name] = (here[0] - then[0]) / elapsed_s or float(target.slot.running)  # a call that has not ended
+            under_way = float(target.slot.running) if target in asked else 0.0  # calls that have not ended
+            use[name] = (here[0] - then[0]) / elapsed_s or under_way
             calls[name] = (here[1] - then[1]) / elapsed_s
             if here[1] > then[1]:
                 seconds[name] = (here[2] - then[2]) / (here[1] - then[1])
@@ -89,6 +91,11 @@ def quarantined(state: GatewayState, held: Mapping[str, str]) -> dict[tuple[str,
     for service in state.services:
         found |= {(service.name, str(item.number), "crash"): 1.0 for item in service.revisions if item.aside}
     return found
+
+
+def _asked(target: Target) -> tuple[float, float]:
+    """Of a service's revisions, whose threads are one, the one with the most of this has the calls under way there."""
+    return target.series.in_flight, target.series.used_s
 
 
 def _targets(table: Table) -> list[Target]:

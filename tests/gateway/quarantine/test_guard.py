@@ -103,3 +103,22 @@ def test_traffic_of_a_revision_that_is_put_aside_goes_to_those_beside_it(plan: L
     table = build_table(GatewayState(1, (), (split,)), plans, Metrics(), None)
     table = build_table(GatewayState(2, (), (aside,)), plans, Metrics(), table)
     assert {table.services["iris"].pick(str(number)).revision for number in range(50)} == {1}
+
+
+def test_a_call_under_way_is_charged_to_its_own_revision_not_to_one_beside_it(plan: LoadedPlan) -> None:
+    """The service's threads are busy for revision 2; revision 1 is only kept, to go back to."""
+    clock, spent = ManualClock(), {("hog", 2): 0.0}
+    guard = Guard(lambda: spent, clock)
+    hog = service("hog", weights={2: 100.0}, revisions=(1, 2))
+    plans = {("iris", 1): plan, ("hog", 1): plan, ("hog", 2): plan}
+    table = build_table(GatewayState(1, (), (service(), hog)), plans, Metrics(), None)
+    busy, small = table.services["hog"].targets[2], table.services["iris"].targets[1]
+    busy.slot.running = busy.series.in_flight = 1
+    for _ in range(STRIKES + 1):
+        for _ in range(20):
+            small.series.answer(0.001, 1)
+        spent["hog", 2] += 0.95
+        guard.sample_lag(0.03)
+        clock.advance(1.0)
+        guard.look(table)
+    assert list(guard.held) == ["hog/2"]
