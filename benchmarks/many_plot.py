@@ -35,7 +35,8 @@ def _deploys(axis: Any, outcome: dict[str, Any]) -> None:
     taken = outcome["deploy_s"]
     axis.plot(range(1, len(taken) + 1), taken, ".", color=GREEN, markersize=4)
     axis.axhline(1.0, color=GREY, linewidth=1, linestyle="--")
-    axis.set(title=f"each deploy ({sum(taken):.0f} s in all)", xlabel="services", ylabel="seconds", ylim=(0, 1.1))
+    top = 1.1 * max(1.0, *taken)
+    axis.set(title=f"each deploy ({sum(taken):.0f} s in all)", xlabel="services", ylabel="seconds", ylim=(0, top))
 
 
 def _memory(axis: Any, outcome: dict[str, Any]) -> None:
