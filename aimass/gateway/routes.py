@@ -208,7 +208,7 @@ def _service(state: ServiceState, plans: Plans, metrics: Metrics, old: Service |
         return Service(state, targets, None, why_not or "takes no calls; try again soon", 0.0 if why_not else 1.0)
     if weights.keys() <= targets.keys():
         return Service(state, targets, make_traffic(weights), "")
-    if old is not None and old.traffic is not None:
+    if old is not None and old.traffic is not None and not aside.keys() & old.traffic.weights.keys():
         return Service(state, {**old.targets, **targets}, old.traffic, "")
     loaded = {number: weight for number, weight in weights.items() if number in targets}
     if loaded:

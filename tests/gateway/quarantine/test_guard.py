@@ -8,6 +8,7 @@ import pytest
 
 from aimass.core.batch import Batch
 from aimass.core.clock import ManualClock
+from aimass.core.errors import Unavailable
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.quarantine.guard import Guard
 from aimass.gateway.quarantine.judge import STRIKES
@@ -103,6 +104,17 @@ def test_traffic_of_a_revision_that_is_put_aside_goes_to_those_beside_it(plan: L
     table = build_table(GatewayState(1, (), (split,)), plans, Metrics(), None)
     table = build_table(GatewayState(2, (), (aside,)), plans, Metrics(), table)
     assert {table.services["iris"].pick(str(number)).revision for number in range(50)} == {1}
+
+
+def test_calls_do_not_fall_back_on_a_revision_that_is_put_aside_while_its_successor_loads(plan: LoadedPlan) -> None:
+    first, second = service(revisions=(1, 2)).revisions
+    before, after = service(), service(weights={2: 100.0}, revisions=(1, 2))
+    after = replace(after, revisions=(replace(first, aside="was put aside"), second))
+    plans = {("iris", 1): plan}
+    table = build_table(GatewayState(1, (), (before,)), plans, Metrics(), None)
+    table = build_table(GatewayState(2, (), (after,)), plans, Metrics(), table)
+    with pytest.raises(Unavailable, match="is being loaded"):
+        table.services["iris"].pick("any")
 
 
 def test_a_call_under_way_is_charged_to_its_own_revision_not_to_one_beside_it(plan: LoadedPlan) -> None:
