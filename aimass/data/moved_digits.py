@@ -16,7 +16,7 @@ _CHUNK = 20_000
 
 
 def load_moved_digits(rows: int, seed: int) -> Dataset:
-    """``rows`` pictures of the 1,797, each original as often as any other but one; the same seed, the same bytes.
+    """``rows`` pictures of the 1,797, each original as often as any other or once more; the same seed, the same bytes.
 
     ``groups`` names the original of each row: variants of one must not be on both sides of a split.
     """

@@ -69,7 +69,7 @@ def test_rows_are_grouped_by_length(sizes: list[int]) -> None:
     for group in groups:
         longest, shortest = max(sizes[row] for row in group), min(sizes[row] for row in group)
         assert shortest >= lengths.SHORTEST * longest or longest - shortest <= lengths.CLOSE
-        assert len(group) == 1 or len(group) * longest <= lengths.MAX_TOKENS
+        assert len(group) == 1 or len(group) * longest <= lengths.CALL_TOKENS
 
 
 def test_padding_is_masked_and_nothing_else_is() -> None:

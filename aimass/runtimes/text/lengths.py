@@ -9,7 +9,7 @@ from aimass.runtimes.text.files import IDS, MASK
 
 Run = Callable[[Batch], Array]
 
-MAX_TOKENS = 4096  # of one call, padding included: 6 MB of 384 floats each, about what a core's caches hold
+CALL_TOKENS = 4096  # of one call, padding included: 6 MB of 384 floats each, about what a core's caches hold
 SHORTEST = 0.75  # of a call's longest row: so at most a quarter of what is computed is padding
 CLOSE = 8  # tokens that padding may add however short a row is; a call of its own costs more
 
@@ -21,7 +21,7 @@ def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
     for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         length = lengths[row]
         near = length >= SHORTEST * longest or longest - length <= CLOSE
-        if not groups or not near or (len(groups[-1]) + 1) * longest > MAX_TOKENS:
+        if not groups or not near or (len(groups[-1]) + 1) * longest > CALL_TOKENS:
             groups.append([])
             longest = length
         groups[-1].append(row)

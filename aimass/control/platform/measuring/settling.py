@@ -7,7 +7,7 @@ from aimass.control.platform.processes import cpu_seconds, members
 
 QUIET_CORES = 0.3  # an idle platform takes half of that
 WINDOW_S = 0.5
-PATIENCE_S = 20.0  # on a machine that never gets quiet, what is measured says so
+PATIENCE_S = 20.0  # a machine that never gets quiet is measured as it is
 
 
 def settle(ray_dir: Path) -> None:
