@@ -40,6 +40,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
     assert errors.__doc__ is not None
     drawn = re.findall(r"[├└]── (\w+) +(\w+)?", errors.__doc__)
     tree = [cls for parent in AimassError.__subclasses__() for cls in (parent, *parent.__subclasses__())]
-    assert [name for name, _ in drawn] == [cls.__name__ for cls in tree]
+    ours = [cls.__name__ for cls in tree if cls.__module__ == errors.__name__]  # a package may have one for itself
+    assert [name for name, _ in drawn] == ours
     for name, kind in drawn:
         assert issubclass(getattr(errors, name), Invalid) or getattr(errors, name).kind == kind

@@ -23,7 +23,7 @@ from tests.e2e.e2e_kit import eventually
 from tests.pipeline.cascades import by_hand
 
 pytest.importorskip("torch", reason="needs the extra torch")
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.slow]
 
 EXAMPLE = Path(__file__).parents[2] / "deployments" / "cascade"
 ROWS = 1500

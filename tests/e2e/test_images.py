@@ -85,6 +85,7 @@ def test_trained_through_a_loss_and_served_in_two_places(platform: RunningPlatfo
         control.undeploy("images")
 
 
+@pytest.mark.slow
 def test_a_run_is_cancelled_while_its_workers_learn(platform: RunningPlatform) -> None:
     with platform.control() as control:
         run_id = control.train(small_recipe(epochs=200))["id"]

@@ -253,6 +253,7 @@ print(ray.is_initialized() and ray.get(ray.remote(lambda: 42).remote()), flush=T
 """
 
 
+@pytest.mark.slow
 def test_beside_a_foreign_ray_ours_keeps_to_itself(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", FOREIGN],

@@ -48,6 +48,7 @@ def test_a_killed_worker_costs_an_epoch_and_nothing_else(tmp_path: Path) -> None
     assert not (tmp_path / "training" / "digits-cnn").exists(), "checkpoints are of no use any more"
 
 
+@pytest.mark.slow
 def test_workers_lost_too_often_end_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from aimass.training.cnn import workers
 
