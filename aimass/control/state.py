@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from aimass.control.revisions.aside import Revision, asides, say
+from aimass.control.revisions.aside import asides, say
 from aimass.control.revisions.standing import Standing, standings
+from aimass.core.ids import RevisionId
 from aimass.database import state_number
 from aimass.database.tables import KeyRow, RevisionRow, ServiceRow
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
@@ -46,7 +47,11 @@ def _services(session: Session) -> tuple[ServiceState, ...]:
 
 
 def _service(
-    found: Mapping[Revision, RevisionRow], name: str, account: str, standing: Standing, aside: Mapping[Revision, str]
+    found: Mapping[RevisionId, RevisionRow],
+    name: str,
+    account: str,
+    standing: Standing,
+    aside: Mapping[RevisionId, str],
 ) -> ServiceState:
     rows = [found[name, number] for number in standing.kept]
     main = found[name, standing.main or standing.kept[-1]]

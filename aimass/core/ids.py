@@ -12,6 +12,8 @@ AccountId = NewType("AccountId", str)
 KeyId = NewType("KeyId", str)
 Digest = NewType("Digest", str)  # 64 lower-case hex characters of a SHA-256
 
+RevisionId = tuple[str, int]  # its service's name and its number
+
 DEFAULT_ACCOUNT = AccountId("default")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

@@ -11,6 +11,7 @@ from typing import Any
 import aimass
 from aimass.core.errors import AimassError, Bug, SlowBody, TooLarge, Unavailable
 from aimass.core.events import Trace
+from aimass.core.ids import RevisionId
 from aimass.core.settings import Settings
 from aimass.gateway.admission import Keys, require
 from aimass.gateway.infer import Answer, Call, Codec, Headers, Inference, Job, Parts
@@ -85,7 +86,7 @@ class GatewayApp:
         self.table = build_table(state, plans, self._parts.metrics, self.table)
         self._keys = keys
 
-    def exchange(self, name: tuple[str, int], plan: Plan) -> None:
+    def exchange(self, name: RevisionId, plan: Plan) -> None:
         """Calls to this revision run on this plan of it from now on."""
         service = self.table.services.get(name[0])
         if service is not None and name[1] in service.targets:

@@ -12,9 +12,9 @@ from aimass.core.batch import Batch
 from aimass.core.clock import Clock
 from aimass.core.errors import Timeout, Unavailable
 from aimass.core.events import Trace
+from aimass.core.ids import RevisionId
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.residency.asleep import AsleepPlan, Plan
-from aimass.gateway.residency.order import Name
 from aimass.gateway.residency.residency import Residency
 from aimass.gateway.residency.size import most_bytes, weigh
 from aimass.gateway.state import GatewayState, RevisionState
@@ -60,7 +60,7 @@ class Loading:
         connect: Connect,
         clock: Clock,
         residency: Residency | None = None,
-        guard: Callable[[Name, Load], Load] = lambda _, load: load,
+        guard: Callable[[RevisionId, Load], Load] = lambda _, load: load,
     ) -> None:
         """``guard``: what stands around the load of each revision."""
         self._guard = guard
@@ -72,14 +72,14 @@ class Loading:
         # One at a time leaves a core to calls; who waits with a call does not wait for a deploy.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="aimass-load")
         self._waking = ThreadPoolExecutor(1, thread_name_prefix="aimass-wake")
-        self._tasks: dict[Name, asyncio.Task[None]] = {}
-        self._owed: set[Name] = set()  # of the tasks, those that the state asks for, not only a call
+        self._tasks: dict[RevisionId, asyncio.Task[None]] = {}
+        self._owed: set[RevisionId] = set()  # of the tasks, those that the state asks for, not only a call
         self._met: set[str] = set()  # runtimes that this process has used
-        self._waiters: dict[Name, int] = {}
-        self._failures: dict[Name, Failure] = {}
+        self._waiters: dict[RevisionId, int] = {}
+        self._failures: dict[RevisionId, Failure] = {}
         self._aside: dict[str, str] = {}  # what the state says is not to be loaded, and why
-        self._wanted: dict[Name, tuple[RevisionState, Rules]] = {}
-        self.plans: dict[Name, Plan] = {}
+        self._wanted: dict[RevisionId, tuple[RevisionState, Rules]] = {}
+        self.plans: dict[RevisionId, Plan] = {}
 
     @property
     def failed(self) -> dict[str, str]:
@@ -88,12 +88,12 @@ class Loading:
         return {**failures, **self._aside}
 
     @property
-    def ready(self) -> tuple[Name, ...]:
+    def ready(self) -> tuple[RevisionId, ...]:
         """What calls can go to: it was loaded, and is in memory or, as far as is known, can be again."""
         return tuple(sorted(name for name in self.plans if name not in self._failures))
 
     @property
-    def asleep(self) -> tuple[Name, ...]:
+    def asleep(self) -> tuple[RevisionId, ...]:
         """What was let go for want of memory."""
         return tuple(sorted(name for name, plan in self.plans.items() if isinstance(plan, AsleepPlan)))
 
@@ -134,13 +134,13 @@ class Loading:
         while self._owed:
             await asyncio.wait([self._tasks[name] for name in self._owed])
 
-    def drop(self, needed: set[Name]) -> None:
+    def drop(self, needed: set[RevisionId]) -> None:
         """Forget what is not needed; a plan that calls still run on goes with the last of them."""
         for name in [name for name in self.plans if name not in needed]:
             del self.plans[name]
             self._residency.leave(name)
 
-    async def wake(self, name: Name, max_queue: int, deadline_s: float | None) -> LoadedPlan:
+    async def wake(self, name: RevisionId, max_queue: int, deadline_s: float | None) -> LoadedPlan:
         """See ``residency.asleep.Wake``. Calls to one plan wait for one load."""
         waiting = self._waiters.get(name, 0)
         if waiting >= max(1, max_queue):
@@ -157,7 +157,7 @@ class Loading:
             if not self._waiters[name]:
                 del self._waiters[name]
 
-    async def _wake(self, name: Name, plan: AsleepPlan | None, deadline_s: float | None) -> None:
+    async def _wake(self, name: RevisionId, plan: AsleepPlan | None, deadline_s: float | None) -> None:
         if plan is None or name not in self._wanted:
             raise Unavailable(f"{_said(name)} was unloaded; try again", retry_after_s=1)
         failure = self._failures.get(name)
@@ -175,7 +175,7 @@ class Loading:
         if failure is not None:
             raise self._gone(name, failure)
 
-    def _gone(self, name: Name, failure: Failure) -> Unavailable:
+    def _gone(self, name: RevisionId, failure: Failure) -> Unavailable:
         left_s = max(1.0, failure.again_at - self._now())
         return Unavailable(
             f"{_said(name)}, let go for want of memory, cannot be loaded again: {failure.reason}", retry_after_s=left_s
@@ -199,7 +199,7 @@ class Loading:
         for pool in (self._pool, self._waking):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, name: Name, is_owed: bool = False) -> asyncio.Task[None]:
+    def _begin(self, name: RevisionId, is_owed: bool = False) -> asyncio.Task[None]:
         """The load under way, or a new one."""
         task = self._tasks.get(name)
         if task is None:
@@ -208,10 +208,10 @@ class Loading:
             self._owed.add(name)
         return task
 
-    def _is_missed(self, name: Name) -> bool:
+    def _is_missed(self, name: RevisionId) -> bool:
         return self._residency.is_pinned(name) and isinstance(self.plans.get(name), AsleepPlan)
 
-    async def _take(self, name: Name, revision: RevisionState, rules: Rules) -> None:
+    async def _take(self, name: RevisionId, revision: RevisionState, rules: Rules) -> None:
         began = self._now()
         before = self.plans.get(name)
         try:
@@ -234,7 +234,7 @@ class Loading:
             self._tasks.pop(name, None)
             self._owed.discard(name)
 
-    async def _weigh(self, name: Name, layout: Layout, asleep: AsleepPlan | None) -> tuple[LoadedPlan, int]:
+    async def _weigh(self, name: RevisionId, layout: Layout, asleep: AsleepPlan | None) -> tuple[LoadedPlan, int]:
         """The plan, and the bytes that it holds. One that is woken holds what it held: it has not run yet."""
         run, load = asyncio.get_running_loop().run_in_executor, self._guard(name, self._load)
         if asleep is not None:
@@ -248,7 +248,7 @@ class Loading:
             plan, size = await run(self._pool, weigh, partial(load, layout), _file_bytes)
         return plan, size
 
-    def _hold(self, name: Name, plan: LoadedPlan, size: int, is_bound: bool) -> None:
+    def _hold(self, name: RevisionId, plan: LoadedPlan, size: int, is_bound: bool) -> None:
         is_new = name not in self.plans
         self.plans[name] = plan
         self._residency.hold(name, size, is_bound, self._now())
@@ -269,7 +269,7 @@ class Loading:
             self._waking.submit(_end, [plan])
             del plan
 
-    def _fail(self, name: Name, reason: str) -> None:
+    def _fail(self, name: RevisionId, reason: str) -> None:
         before = self._failures.get(name)
         wait_s = min(2 * before.wait_s, AT_LEAST_EVERY_S) if before else AGAIN_S
         self._failures[name] = Failure(reason, wait_s, self._now() + wait_s)
@@ -286,5 +286,5 @@ def _file_bytes(plan: LoadedPlan) -> int:
     return plan.file_bytes
 
 
-def _said(name: Name) -> str:
+def _said(name: RevisionId) -> str:
     return f"revision {name[1]} of service {name[0]!r}"

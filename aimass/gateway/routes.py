@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aimass.core.errors import AimassError, NotFound, Unavailable, WrongMethod
+from aimass.core.ids import RevisionId
 from aimass.core.signature import Signature
 from aimass.gateway.metrics import Metrics, Series
 from aimass.gateway.protocols.http import JSON, OCTETS, Head
@@ -17,7 +18,7 @@ from aimass.serving.executor import Slot
 from aimass.serving.traffic.base import ALL_PERCENT, Traffic
 from aimass.serving.traffic.making import make_traffic
 
-Plans = Mapping[tuple[str, int], Plan]
+Plans = Mapping[RevisionId, Plan]
 
 
 class Target:
@@ -130,7 +131,7 @@ class Table:
     known: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # revisions that the state names, loaded or not
 
     @property
-    def in_use(self) -> set[tuple[str, int]]:
+    def in_use(self) -> set[RevisionId]:
         """Revisions that may still be called through this table."""
         return {(name, number) for name, service in self.services.items() for number in service.targets}
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from aimass.core.ids import RevisionId
 from aimass.serving.batching.rules import Rules
 from aimass.serving.nodes.wire import NodesState
 
@@ -115,8 +116,8 @@ class ReplicaReport:
     pid: int
     node: str
     number: int  # of the state it has applied
-    loaded: tuple[tuple[str, int], ...] = ()  # (service, revision) that calls can go to, in memory or asleep
-    asleep: tuple[tuple[str, int], ...] = ()  # those that were let go for want of memory; a call loads them again
+    loaded: tuple[RevisionId, ...] = ()  # (service, revision) that calls can go to, in memory or asleep
+    asleep: tuple[RevisionId, ...] = ()  # those that were let go for want of memory; a call loads them again
     resident_bytes: int = 0  # what the plans in memory hold
     bound_bytes: int = 0  # what they may hold
     failed: Mapping[str, str] = field(default_factory=dict)  # "service/revision" → why it could not be loaded

@@ -10,6 +10,7 @@ from aimass.control.reconciling import counters
 from aimass.control.state import build_state
 from aimass.core.clock import Clock
 from aimass.core.home import Home, write_whole
+from aimass.core.ids import RevisionId
 from aimass.database import state_number
 from aimass.database.engine import Database
 from aimass.gateway.fleet import Fleet
@@ -44,7 +45,7 @@ class Memory:
     def number(self) -> int:
         return self._state.number
 
-    def needs(self) -> tuple[GatewayState, set[tuple[str, int]]]:
+    def needs(self) -> tuple[GatewayState, set[RevisionId]]:
         """The newest state, and the revisions that live replicas have loaded."""
         with self._lock:
             live = self._fleet.live(self._clock.monotonic())

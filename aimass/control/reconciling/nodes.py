@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from aimass.core.clock import Clock
 from aimass.core.home import Home
+from aimass.core.ids import RevisionId
 from aimass.gateway.state import GatewayState
 from aimass.serving.arrays import APP
 from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Layout
 from aimass.serving.nodes.wire import NodesState, app_name, revision_of
 
-Revision = tuple[str, int]
 LINGER_S = 5.0  # an application that nobody needs is kept so long: a replica may be about to report that it has it
 RETRY_S = 30.0  # one that could not start, and is still wanted, is tried again after that
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class NodeApplications:
         self._number = -1
         self._wanted: dict[str, Wanted] = {}
 
-    def keep(self, state: GatewayState, held: Collection[Revision]) -> dict[str, NodesState]:
+    def keep(self, state: GatewayState, held: Collection[RevisionId]) -> dict[str, NodesState]:
         """Bring Serve nearer to what ``state`` names and what live replicas hold; how the applications stand."""
         there = self._arm.applications()
         if APP not in there:

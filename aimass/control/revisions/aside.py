@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from aimass.core.clock import Clock
 from aimass.core.home import Home
+from aimass.core.ids import RevisionId
 from aimass.database import state_number
 from aimass.database.engine import Database
 from aimass.database.tables import AsideMoveRow, CrashRow, RevisionRow
 from aimass.serving.marks.evidence import Death, find_dead
 
-Revision = tuple[str, int]
 WINDOW_S = 86_400.0  # crashes that lie further back say nothing about the next
 ENOUGH = 2.0  # times the whole blame: once may be the machine's memory, or a bug that rare rows meet
 
@@ -40,9 +40,9 @@ def charge(database: Database, home: Home, clock: Clock) -> list[Death]:
     return deaths
 
 
-def asides(session: Session) -> dict[Revision, AsideMoveRow]:
+def asides(session: Session) -> dict[RevisionId, AsideMoveRow]:
     """The revisions that are put aside now, with the move that did it."""
-    newest: dict[Revision, AsideMoveRow] = {}
+    newest: dict[RevisionId, AsideMoveRow] = {}
     for move in session.scalars(select(AsideMoveRow).order_by(AsideMoveRow.id)):
         newest[move.service, move.revision] = move
     return {revision: move for revision, move in newest.items() if move.is_aside}
@@ -63,7 +63,7 @@ def crashes_of(session: Session, service: str, revision: int) -> list[CrashRow]:
     return list(session.scalars(rows.order_by(CrashRow.at)))
 
 
-def move(session: Session, revision: Revision, is_aside: bool, who: str, why: str, at: float) -> None:
+def move(session: Session, revision: RevisionId, is_aside: bool, who: str, why: str, at: float) -> None:
     """Put it aside, or let it in again, from here on; the caller raises the state's number."""
     service, number = revision
     session.add(AsideMoveRow(service=service, revision=number, is_aside=is_aside, who=who, why=why, at=at))

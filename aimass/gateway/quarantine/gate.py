@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from aimass.core.clock import Clock
 from aimass.core.errors import Unavailable
-from aimass.gateway.quarantine.judge import Name, Term
+from aimass.core.ids import RevisionId
+from aimass.gateway.quarantine.judge import Term
 from aimass.serving.executor import Slot
 
 SHARE = 0.01
@@ -26,7 +27,7 @@ TOLERATED_S = 0.001  # not worth a timer
 class Gate:
     """Used from one event loop. ``spent_s``: processor seconds that the revision has used so far."""
 
-    def __init__(self, name: Name, term: Term, spent_s: Callable[[], float], clock: Clock) -> None:
+    def __init__(self, name: RevisionId, term: Term, spent_s: Callable[[], float], clock: Clock) -> None:
         self._name = name
         self._term = term
         self._spent_s = spent_s

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Callable, Mapping
 
 from aimass.core.clock import Clock
+from aimass.core.ids import RevisionId
 from aimass.gateway.quarantine.gate import Gate
-from aimass.gateway.quarantine.judge import Judge, Look, Name, Term
+from aimass.gateway.quarantine.judge import Judge, Look, Term
 from aimass.gateway.routes import Table, Target
 from aimass.gateway.state import GatewayState
 
@@ -16,14 +17,14 @@ _log = logging.getLogger(__name__)
 class Guard:
     """Used from one event loop. ``spent``: processor seconds that each revision has used so far."""
 
-    def __init__(self, spent: Callable[[], Mapping[Name, float]], clock: Clock) -> None:
+    def __init__(self, spent: Callable[[], Mapping[RevisionId, float]], clock: Clock) -> None:
         self._spent = spent
         self._clock = clock
         self._judge = Judge()
-        self._gates: dict[Name, Gate] = {}
+        self._gates: dict[RevisionId, Gate] = {}
         self._lag_s, self._lags = 0.0, 0  # in all, of how many timers
         self._looked_at = clock.monotonic()
-        self._before: dict[Name, tuple[float, int, float]] = {}  # spent, answered, seconds
+        self._before: dict[RevisionId, tuple[float, int, float]] = {}  # spent, answered, seconds
 
     @property
     def held(self) -> dict[str, str]:
@@ -63,7 +64,7 @@ class Guard:
         for target in _targets(table):
             target.gate = self._gates.get((target.service, target.revision))
 
-    def _gate(self, name: Name, term: Term) -> Gate:
+    def _gate(self, name: RevisionId, term: Term) -> Gate:
         return Gate(name, term, lambda: self._spent().get(name, 0.0), self._clock)
 
     def _seen(self, table: Table, elapsed_s: float) -> Look:

@@ -7,7 +7,7 @@ only when the others are seen to suffer: a call waits much longer than usual, fo
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Name = tuple[str, int]  # service, revision
+from aimass.core.ids import RevisionId
 
 MUCH = 0.3  # of a processor: who uses less is not to blame
 MOST = 0.5  # of what all together use
@@ -25,9 +25,9 @@ class Look:
     """A replica's last second or so."""
 
     lag_s: float  # of the event loop's timers, on average
-    use: Mapping[Name, float]  # processor seconds per second
-    calls_per_s: Mapping[Name, float]  # answered
-    call_s: Mapping[Name, float]  # mean time of an answered call
+    use: Mapping[RevisionId, float]  # processor seconds per second
+    calls_per_s: Mapping[RevisionId, float]  # answered
+    call_s: Mapping[RevisionId, float]  # mean time of an answered call
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Judge:
     """One per replica. ``held``: who is held back now."""
 
     def __init__(self) -> None:
-        self.held: dict[Name, Term] = {}
-        self._served: dict[Name, Term] = {}  # the last term of who was released
-        self._strikes: dict[Name, int] = {}
-        self._usual_s: dict[Name, float] = {}
+        self.held: dict[RevisionId, Term] = {}
+        self._served: dict[RevisionId, Term] = {}  # the last term of who was released
+        self._strikes: dict[RevisionId, int] = {}
+        self._usual_s: dict[RevisionId, float] = {}
 
     def look(self, look: Look, now: float) -> None:
         """Take one look: hold somebody back, release those whose term is over, or neither."""
@@ -69,14 +69,14 @@ class Judge:
             why = f"it used {look.use[suspect]:.1f} processors while {harm}"
             self.held[suspect] = Term(now, self._length_s(suspect, now), why)
 
-    def _suspect(self, look: Look) -> Name | None:
+    def _suspect(self, look: Look) -> RevisionId | None:
         free = {name: use for name, use in look.use.items() if name not in self.held}
         most = max(free, key=lambda name: (free[name], name), default=None)
         if most is None or free[most] < MUCH or free[most] < MOST * sum(look.use.values()):
             return None
         return most
 
-    def _harm(self, look: Look, suspect: Name) -> str:
+    def _harm(self, look: Look, suspect: RevisionId) -> str:
         """What the neighbours suffer; empty: nothing, or there are none."""
         neighbours = [name for name, rate in look.calls_per_s.items() if rate >= CALLED_PER_S and name[0] != suspect[0]]
         if not neighbours:
@@ -100,7 +100,7 @@ class Judge:
                 before = self._usual_s.get(name, seconds)
                 self._usual_s[name] = before + MEMORY * (seconds - before)
 
-    def _length_s(self, name: Name, now: float) -> float:
+    def _length_s(self, name: RevisionId, now: float) -> float:
         before = self._served.get(name)
         if before is None or now - before.until_s > SOON_S:
             return FIRST_S

@@ -3,20 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-Name = tuple[str, int]  # service, revision
+from aimass.core.ids import RevisionId
 
 
 @dataclass(frozen=True)
 class Resident:
     """A plan in memory."""
 
-    name: Name
+    name: RevisionId
     size_bytes: int
     used_s: float  # when a call last ran on it; monotonic
     stays: bool = False  # pinned, in use, or not one that could be loaded again alone
 
 
-def to_let_go(residents: Iterable[Resident], bound_bytes: float) -> list[Name]:
+def to_let_go(residents: Iterable[Resident], bound_bytes: float) -> list[RevisionId]:
     """The least recently used, one after the other, until the rest fits the bound or all that is left stays."""
     there = list(residents)
     over = sum(one.size_bytes for one in there) - bound_bytes

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aimass.core.errors import Invalid
+from aimass.core.ids import RevisionId
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.residency.asleep import Plan
-from aimass.gateway.residency.order import Name, Resident, to_let_go
+from aimass.gateway.residency.order import Resident, to_let_go
 
 MIB = 2**20
-Exchanged = Callable[[Name, Plan], None]
+Exchanged = Callable[[RevisionId, Plan], None]
 """The plan of this revision was let go, or is here again: calls go to this one now."""
 
 
@@ -27,22 +28,22 @@ class Residency:
         self._metrics = metrics
         self.bound_bytes = bound_bytes
         self.exchanged = exchanged
-        self._held: dict[Name, _Held] = {}
-        self._pinned: set[Name] = set()
+        self._held: dict[RevisionId, _Held] = {}
+        self._pinned: set[RevisionId] = set()
 
     @property
     def total_bytes(self) -> int:
         """What all of them hold."""
         return sum(held.size_bytes for held in self._held.values())
 
-    def pin(self, names: set[Name]) -> None:
+    def pin(self, names: set[RevisionId]) -> None:
         """These are not let go from now on; all others may be."""
         self._pinned = names
 
-    def is_pinned(self, name: Name) -> bool:
+    def is_pinned(self, name: RevisionId) -> bool:
         return name in self._pinned
 
-    def check(self, name: Name, size_bytes: int) -> None:
+    def check(self, name: RevisionId, size_bytes: int) -> None:
         """``Invalid`` when the plan would not fit even if all but the pinned ones went."""
         others = {other: held for other, held in self._held.items() if other in self._pinned and other != name}
         taken = sum(held.size_bytes for held in others.values())
@@ -55,13 +56,13 @@ class Residency:
             f"allows {_mib(self.bound_bytes)} in all: raise it{unpin}"
         )
 
-    def hold(self, name: Name, size_bytes: int, is_bound: bool, now_s: float) -> None:
+    def hold(self, name: RevisionId, size_bytes: int, is_bound: bool, now_s: float) -> None:
         """It is in memory, and counts as used now."""
         series = self._metrics.series(*name)
         series.resident_bytes, series.used_s = size_bytes, now_s
         self._held[name] = _Held(size_bytes, is_bound)
 
-    def leave(self, name: Name, is_evicted: bool = False) -> int:
+    def leave(self, name: RevisionId, is_evicted: bool = False) -> int:
         """It is not in memory any more; the bytes that it held."""
         held = self._held.pop(name, None)
         if held is None:
@@ -71,7 +72,7 @@ class Residency:
         series.evictions += is_evicted
         return held.size_bytes
 
-    def surplus(self, wanted_bytes: int = 0) -> list[Name]:
+    def surplus(self, wanted_bytes: int = 0) -> list[RevisionId]:
         """Whom to let go so that so much more fits; never one that is pinned or that a call is using."""
         if self.total_bytes + wanted_bytes <= self.bound_bytes:
             return []
@@ -82,12 +83,12 @@ class Residency:
             residents.append(Resident(name, held.size_bytes, series.used_s, stays))
         return to_let_go(residents, self.bound_bytes - wanted_bytes)
 
-    def cold(self, name: Name, seconds: float) -> None:
+    def cold(self, name: RevisionId, seconds: float) -> None:
         """It was loaded again for a call, and took so long."""
         self._metrics.series(*name).load_cold(seconds)
 
 
-def _named(names: dict[Name, _Held]) -> str:
+def _named(names: dict[RevisionId, _Held]) -> str:
     first = [f"{service}/{number}" for service, number in sorted(names)[:5]]
     more = f" and {len(names) - len(first)} more" if len(names) > len(first) else ""
     return ", ".join(first) + more

@@ -21,10 +21,10 @@ from time import perf_counter, thread_time
 from typing import Any, TypeVar
 
 from aimass.core.batch import Batch
+from aimass.core.ids import RevisionId
 from aimass.serving.engine.frames import Predict
 
 Loaded = TypeVar("Loaded")
-Revision = tuple[str, int]  # service, number
 PAGE_BYTES = 4096
 THREADS = PAGE_BYTES // 16  # that have a place each: its identity and what it runs, 8 bytes each
 ENDING = ".marks"
@@ -58,7 +58,7 @@ class Marks:
         faulthandler.enable(self._file, all_threads=True)
         self._lock = threading.Lock()
         self._codes: dict[tuple[str, int, str], int] = {}
-        self._names: dict[int, Revision] = {}
+        self._names: dict[int, RevisionId] = {}
         self._places: dict[int, Place] = {}
         self._nowhere = THREADS - 1  # where threads go that found no place of their own
         self._loop = threading.get_ident()
@@ -97,7 +97,7 @@ class Marks:
         finally:
             self._words[at] = before
 
-    def guard(self, name: Revision, load: Callable[..., Loaded]) -> Callable[..., Loaded]:
+    def guard(self, name: RevisionId, load: Callable[..., Loaded]) -> Callable[..., Loaded]:
         """The same load, on record while it runs, of a plan whose calls will be."""
 
         def guarded(*arguments: Any, **more: Any) -> Loaded:
@@ -106,9 +106,9 @@ class Marks:
 
         return guarded
 
-    def spent(self) -> dict[Revision, float]:
+    def spent(self) -> dict[RevisionId, float]:
         """Seconds that each revision has run so far."""
-        total: dict[Revision, float] = {}
+        total: dict[RevisionId, float] = {}
         for place in list(self._places.values()):
             for code, seconds in list(place.spent.items()):
                 name = self._names[code]

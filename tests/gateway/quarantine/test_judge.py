@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimass.gateway.quarantine.judge import FIRST_S, LATE_S, LONGEST_S, MOST, MUCH, SOON_S, STRIKES, Judge, Look, Name
+from aimass.core.ids import RevisionId
+from aimass.gateway.quarantine.judge import FIRST_S, LATE_S, LONGEST_S, MOST, MUCH, SOON_S, STRIKES, Judge, Look
 
 HOG, SMALL, OTHER = ("hog", 1), ("small", 1), ("other", 1)
 names = st.sampled_from([HOG, SMALL, OTHER, ("hog", 2)])
@@ -26,7 +27,7 @@ class Bench:
     judge: Judge = field(default_factory=Judge)
     now: float = 0.0
 
-    def see(self, look: Look, times: int = 1) -> set[Name]:
+    def see(self, look: Look, times: int = 1) -> set[RevisionId]:
         for _ in range(times):
             self.now += 1.0
             self.judge.look(look, self.now)
