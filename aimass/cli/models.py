@@ -87,6 +87,8 @@ def add(
     """
     from aimass.client.control import Control
 
+    if check is not None and path.is_dir():
+        raise Invalid("a Hugging Face folder brings its own texts to compare on; leave out --check", field="check")
     with Control() as control, _packed(path, as_json) as file:
         added = control.add_model(name, file, check)
     _say_added(added, as_json)

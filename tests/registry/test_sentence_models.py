@@ -88,7 +88,7 @@ def test_too_little_agreement_is_refused_with_the_figures(registry: SmallRegistr
 
 def test_only_sentence_models_are_quantised(registry: SmallRegistry) -> None:
     registry.register("plain")
-    with pytest.raises(Invalid, match="plain@1 runs as onnx; sentence models are quantised"):
+    with pytest.raises(Invalid, match="plain@1 runs as onnx; only sentence models are quantised"):
         quantize(registry, ("plain", 1))
 
 

@@ -44,7 +44,10 @@ def quantize_version(
     with database.reading() as session:
         parent = versions.get(session, *ref, "version")
     if parent.manifest.runtime != SENTENCE:
-        raise Invalid(f"{parent.ref} runs as {parent.manifest.runtime or 'an ensemble'}; sentence models are quantised")
+        runs = parent.manifest.runtime or "an ensemble"
+        raise Invalid(
+            f"{parent.ref} runs as {runs}; only sentence models are quantised: `aimass models halve` takes others"
+        )
     with tempfile.TemporaryDirectory() as folder:
         prepared = _quantized(store, parent, Path(folder), min_cosine)
     return store_version(database, store, parent.name, prepared, owner)
