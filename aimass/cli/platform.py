@@ -101,6 +101,8 @@ def status(as_json: Json = False) -> None:
 
     terminal.say(f"AI Mass {found['version']} of {found['home']}, since {terminal.when(found['started_at'])}")
     terminal.say(f"  calls    {found['url']}")
+    if found["grpc"]:
+        terminal.say(f"  gRPC     {found['grpc']}")
     terminal.say(f"  control  {found['control_url']}")
     terminal.say(f"The reconciler {found['reconciler']}; the newest state is number {found['state']}.")
     columns = ["replica", "pid", "state", "loaded", "asleep", "memory", "failed", "in flight", "calls/s"]

@@ -140,7 +140,7 @@ def _read_text(path: Path | None) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"cannot read {path}: {error}") from None
+        raise Invalid(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _in_words(error: Exception) -> str:

@@ -98,7 +98,7 @@ def read_document(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"cannot read {path}: {error}") from None
+        raise Invalid(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def say_failures(services: list[dict[str, Any]]) -> None:

@@ -37,7 +37,7 @@ class Document:
         try:
             return cls(path.read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError) as error:
-            raise Invalid(f"cannot read {path}: {error}") from error
+            raise Invalid(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
     def parse(self, model: type[M]) -> M:
         """The document as ``model``; the first thing wrong is a ``DocumentError`` with its line and field.

@@ -49,8 +49,8 @@ def to_half(model: bytes) -> bytes:
         ValueError,
         RuntimeError,
     ) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise Invalid(f"the graph cannot be written in FP16: {reason}; export it so yourself") from error
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise Invalid(f"the converter cannot write this graph in FP16 ({reason}); serve it as it is") from error
     finally:
         logging.disable(logging.NOTSET)
     if not _has_half(halved):

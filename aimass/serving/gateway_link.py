@@ -1,5 +1,6 @@
 """A handle's way to the gateway: Serve's own handle to its deployment, with our errors."""
 
+import sys
 from collections.abc import Generator
 from typing import Any, Protocol
 
@@ -29,14 +30,14 @@ class ServeLink:
     """The way by Serve's handle to the gateway's deployment."""
 
     def __init__(self) -> None:
-        import ray
-        from ray import serve
-
-        if not ray.is_initialized():
+        ray = sys.modules.get("ray")  # not imported here: join(), which the error asks for, must come before Ray
+        if ray is None or not ray.is_initialized():
             raise Unavailable(
                 "this program is not connected to a Ray cluster; call aimass.serving.handle.join() first, or submit it "
                 "as a Ray job, or use aimass.client.Client"
             )
+        from ray import serve
+
         try:
             gateway = serve.get_deployment_handle(DEPLOYMENT, APP)
         except Exception as error:

@@ -38,9 +38,11 @@ def policy_of(scale: NodeScale) -> Autoscaling:
     try:
         policy: Autoscaling = kind(**policy_options(scale))
     except TypeError as error:
-        raise Invalid(
-            f"policy {scale.policy!r} does not take these options: {error}", field="policy_options"
-        ) from error
+        takes = ", ".join(
+            f"{name}{' (needed)' if parameter.default is parameter.empty else ''}"
+            for name, parameter in inspect.signature(kind).parameters.items()
+        )
+        raise Invalid(f"policy {scale.policy!r} takes the options {takes}", field="policy_options") from error
     return policy
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from aimass.client import Control
+from aimass.core.errors import AimassError
 from aimass.pipeline.plots import save_plot
 
 
@@ -14,4 +15,7 @@ def main(run: str, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    try:
+        main(sys.argv[1], Path(sys.argv[2]))
+    except AimassError as error:
+        sys.exit(f"error: {error}")

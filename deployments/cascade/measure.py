@@ -15,7 +15,7 @@ from aimass.client import Client
 from aimass.control.platform.processes import cpu_seconds, members
 from aimass.core.batch import Array
 from aimass.core.documents import Document
-from aimass.core.errors import NotFound
+from aimass.core.errors import AimassError, NotFound
 from aimass.core.platform_file import read_platform_file
 from aimass.core.settings import Settings
 from aimass.data.split import split
@@ -86,4 +86,7 @@ def gateway_cpu_s() -> float:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 5.0)
+    try:
+        main(float(sys.argv[1]) if len(sys.argv) > 1 else 5.0)
+    except AimassError as error:
+        sys.exit(f"error: {error}")

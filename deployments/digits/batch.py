@@ -1,11 +1,13 @@
 """Labels many rows by a handle in Ray Data, on a running platform: `python deployments/digits/batch.py 1000000`."""
 
+import logging
 import sys
 import time
 from typing import Any
 
 import numpy as np
 
+from aimass.core.errors import AimassError
 from aimass.serving.handle import handle, join
 
 
@@ -13,6 +15,9 @@ def main(rows: int) -> None:
     """Prints how often each label was given."""
     join()
     import ray.data
+
+    for chatter in ("ray.data", "ray.serve"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
     from sklearn.datasets import load_digits
 
     images, digits = load_digits().data.astype("float32"), handle("digits")
@@ -29,4 +34,7 @@ def main(rows: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    try:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    except AimassError as error:
+        sys.exit(f"error: {error}")

@@ -12,6 +12,7 @@ import numpy as np
 import openai
 
 from aimass.client.connection import find_calls
+from aimass.core.errors import AimassError
 
 TEXTS = (
     "A cat is sitting on a rug.",
@@ -55,4 +56,7 @@ def draw(vectors: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", path: Pat
 
 
 if __name__ == "__main__":
-    draw(ask(sys.argv[2] if len(sys.argv) > 2 else "minilm"), Path(sys.argv[1]))
+    try:
+        draw(ask(sys.argv[2] if len(sys.argv) > 2 else "minilm"), Path(sys.argv[1]))
+    except AimassError as error:
+        sys.exit(f"error: {error}")

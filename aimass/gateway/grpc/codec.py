@@ -11,7 +11,7 @@ from aimass.core.signature import NUMPY, Datatype
 from aimass.gateway.grpc.messages import ModelInferResponse
 from aimass.gateway.grpc.statuses import Trailers, trailers_of
 from aimass.gateway.infer import Call, Job
-from aimass.gateway.protocols.oip import InferRequest, RequestReader, Wanted, check_id
+from aimass.gateway.protocols.oip import InferRequest, RequestReader, Wanted, check_id, check_priority
 from aimass.gateway.protocols.tensors import TensorReader
 from aimass.gateway.routes import Target
 
@@ -79,6 +79,8 @@ class OipOverGrpc:
             name = tensor.name
             if name in batch:
                 raise Invalid(f"input {name!r} is given twice", field=name)
+            if raws and tensor.HasField("contents"):
+                raise Invalid(f"input {name!r} has typed and raw contents; send one of them", field=name)
             read = reader.find(name, tensor.datatype)
             shape = list(tensor.shape)
             if raws:
@@ -86,6 +88,8 @@ class OipOverGrpc:
             else:
                 batch[name] = _read_typed(read, tensor, shape)
         rows = reader.check(batch)
+        if message.parameters and "priority" in message.parameters:
+            check_priority(_whole(message, "priority"))
         return InferRequest(batch, rows, _wanted(reader, message, bool(raws)), check_id(message.id), _timeout(message))
 
     @staticmethod
@@ -204,12 +208,17 @@ def _refuse_shared_memory(tensor: Any) -> None:
 def _timeout(message: Any) -> int:
     if not message.parameters or "timeout" not in message.parameters:
         return 0
-    given = message.parameters["timeout"]
-    kind = given.WhichOneof("parameter_choice")
-    value = getattr(given, kind) if kind in ("int64_param", "uint64_param") else -1
+    value = _whole(message, "timeout")
     if value < 0:
         raise Invalid("parameters.timeout must be a whole number of microseconds", field="parameters.timeout")
-    return int(value)
+    return value
+
+
+def _whole(message: Any, name: str) -> int:
+    """-1 for what is no whole number."""
+    given = message.parameters[name]
+    kind = given.WhichOneof("parameter_choice")
+    return int(getattr(given, kind)) if kind in ("int64_param", "uint64_param") else -1
 
 
 def _shorter(allowed_s: float | None, deadline_ms: bytes | None) -> float | None:

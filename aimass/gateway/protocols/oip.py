@@ -16,6 +16,7 @@ from aimass.gateway.protocols.tensors import TensorReader, TensorWriter
 Wanted = tuple[tuple[TensorWriter, bool], ...]  # outputs to answer with, and whether each leaves as raw bytes
 
 MAX_ID = 1024  # characters of the caller's own id; it goes into every record of the call
+MOST_PRIORITY = 1000
 SMALL_BYTES = 4096  # up to here orjson is as fast as simdjson, and touches half as much code
 
 _PARSER: Any = simdjson.Parser()  # of the one event loop; its documents never outlive a call of `_read_fast`
@@ -199,6 +200,8 @@ class RequestReader:
         timeout = parameters.get("timeout", 0)
         if type(timeout) is not int or timeout < 0:
             raise Invalid("parameters.timeout must be a whole number of microseconds", field="parameters.timeout")
+        if "priority" in parameters:
+            check_priority(parameters["priority"])
         binary = parameters.get("binary_data_output", False)
         return InferRequest(batch, rows, self._wanted(document.get("outputs"), binary is True), own_id, timeout)
 
@@ -276,6 +279,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, simdjson.Object):
         return value.as_dict()
     return value.as_list() if isinstance(value, simdjson.Array) else value
+
+
+def check_priority(priority: Any) -> None:
+    """The protocol's clients may send one; nobody is served before others for it."""
+    if type(priority) is not int or not 0 <= priority <= MOST_PRIORITY:
+        raise Invalid(
+            f"parameters.priority must be a whole number from 0 to {MOST_PRIORITY}; here all calls are alike",
+            field="parameters.priority",
+        )
 
 
 def _parameters(holder: Mapping[str, Any], field: str) -> Mapping[str, Any]:

@@ -59,6 +59,12 @@ def _shared_memory() -> Any:
     return made
 
 
+def _both() -> Any:
+    made = request()
+    made.inputs[0].contents.fp32_contents.append(1.0)
+    return made
+
+
 def _twice() -> Any:
     made = request()
     made.inputs.append(made.inputs[0])
@@ -87,6 +93,12 @@ BAD = {
     "raw bytes too many": (_raw(b"\0" * 36), "has 36 bytes"),
     "more raw tensors than inputs": (_raw(b"\0" * 32, b"\0" * 32), "2 raw_input_contents for 1 inputs"),
     "no input": (service_pb2.ModelInferRequest(model_name="iris"), "input 'x' is missing"),
+    "typed and raw contents": (_both(), "typed and raw contents"),
+    "an absurd priority": (
+        _parameter("priority", uint64_param=2**62),
+        "a whole number from 0 to 1000",
+    ),
+    "a priority in words": (_parameter("priority", string_param="high"), "priority must be a whole number"),
     "an input twice": (_twice(), "given twice"),
     "NaN": (request(NAN), "NaN"),
     "typed NaN": (_typed("fp32_contents", [np.nan] * 8), "NaN"),
