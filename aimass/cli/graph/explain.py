@@ -64,7 +64,7 @@ def _say_measured(measured: dict[str, Any] | None) -> None:
         terminal.say("Nothing was measured yet: a call counts some seconds after its answer.")
         return
     terminal.say(
-        f"Measured: the last {measured['calls']} calls of {measured['rows']:g} rows, {measured['rps']:g} a second, "
+        f"Measured: the last {measured['calls']} calls with {measured['rows']} rows, {measured['rps']:g} a second, "
         f"inside the replica; predicted for {measured['plan']}, one call at a time"
     )
     lines = [["all", *_compared(measured["whole"])]]

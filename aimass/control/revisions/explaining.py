@@ -35,7 +35,7 @@ def explain(context: Context, name: str, load: Load | None = None, measured: boo
         demand = replace(demand, shares=shares_of(graph, overview.counts, name, main))
     found = {**head, **planning.explain(graph, demand, context.store).to_json()}
     if observed is not None:
-        seen = replace(demand, load=Load(None, max(1, round(observed.rows))))
+        seen = replace(demand, load=Load(None, max(1, observed.rows)))
         alternatives = planning.explain(graph, seen, context.store).alternatives
         running = next((item for item in alternatives if item.name == ran), None)
         found["measured"] = beside(observed, running, machine.costs) if running else None

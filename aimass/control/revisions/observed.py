@@ -1,6 +1,6 @@
 """What calls to a revision really took, from its usage events and the replicas' counts, beside what was predicted."""
 
-import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,11 +21,12 @@ LAST = 5000  # calls that are looked at
 
 @dataclass(frozen=True)
 class Observed:
-    """The latest calls of one revision; times in µs inside the replica, from a call's head to its answer."""
+    """Those of the latest calls of one revision that had as many rows as most have: a prediction is for one number of
+    rows. Times in µs inside the replica, from a call's head to its answer."""
 
     calls: int
-    rows: float  # mean per call
-    rps: float  # while they came
+    rows: int  # in each
+    rps: float  # of all calls, while they came
     p50_us: float
     p95_us: float
     nodes: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # node → p50, p95
@@ -38,15 +39,17 @@ def observe(session: Session, service: str, revision: int) -> Observed | None:
     events = session.execute(query.order_by(row.at.desc()).limit(LAST)).all()
     if not events:
         return None
-    times = [event.total_us for event in events]
+    rows = Counter(event.rows for event in sorted(events, key=lambda event: event.rows)).most_common(1)[0][0]
+    alike = [event for event in events if event.rows == rows]
+    times = [event.total_us for event in alike]
     span_s = events[0].at - events[-1].at
     by_node: dict[str, list[float]] = {}
-    for event in events:
+    for event in alike:
         for name, us in (event.node_us or {}).items():
             by_node.setdefault(name, []).append(us)
     return Observed(
-        calls=len(events),
-        rows=statistics.fmean(event.rows for event in events),
+        calls=len(alike),
+        rows=rows,
         rps=len(events) / span_s if span_s > 0 else 0.0,
         p50_us=_quantile(times, 0.5),
         p95_us=_quantile(times, 0.95),
@@ -79,7 +82,7 @@ def beside(observed: Observed, predicted: Alternative, costs: Costs) -> dict[str
     figures = predicted.figures
     data: dict[str, Any] = {
         "calls": observed.calls,
-        "rows": round(observed.rows, 2),
+        "rows": observed.rows,
         "rps": round(observed.rps, 1),
         "plan": predicted.name,
     }
