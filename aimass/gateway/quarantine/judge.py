@@ -57,9 +57,10 @@ class Judge:
         for name in [name for name, term in self.held.items() if term.until_s <= now]:
             self._served[name] = self.held.pop(name)
         suspect = self._suspect(look)
+        if suspect is None:
+            self._learn(look)
         harm = self._harm(look, suspect) if suspect is not None else ""
         if suspect is None or not harm:
-            self._learn(look, is_quiet=suspect is None)
             self._strikes = {}
             return
         self._strikes = {suspect: self._strikes.get(suspect, 0) + 1}
@@ -91,11 +92,10 @@ class Judge:
             return f"the event loop that its neighbours share came {look.lag_s * 1e3:.0f} ms late"
         return ""
 
-    def _learn(self, look: Look, is_quiet: bool) -> None:
-        """Nobody suffers: what calls take now is what they usually take. Beside somebody who uses much only of those
-        of whom nothing is known yet, or harm that grows slowly would become usual."""
+    def _learn(self, look: Look) -> None:
+        """Nobody uses much: what calls take now is what they usually take."""
         for name, call_s in look.call_s.items():
-            if look.calls_per_s.get(name, 0.0) >= CALLED_PER_S and (is_quiet or name not in self._usual_s):
+            if look.calls_per_s.get(name, 0.0) >= CALLED_PER_S:
                 seconds = look.lag_s + call_s
                 before = self._usual_s.get(name, seconds)
                 self._usual_s[name] = before + MEMORY * (seconds - before)

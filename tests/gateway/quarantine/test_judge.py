@@ -60,14 +60,6 @@ def test_who_is_alone_or_harms_nobody_may_use_all_there_is() -> None:
     assert bench.see(own, 20) == set(), "another revision of the same service is no neighbour"
 
 
-def test_beside_who_always_uses_much_a_neighbour_is_known_all_the_same() -> None:
-    bench = Bench()
-    assert bench.see(crowded(small_s=0.001), 10) == set()
-    for step in range(1, 10):  # slowly worse is worse
-        bench.see(crowded(small_s=0.001 + step * 0.0002))
-    assert bench.see(crowded(small_s=0.004), STRIKES) == {HOG}
-
-
 def test_terms_grow_while_it_does_it_again_soon_and_begin_anew_after_a_good_while() -> None:
     bench = Bench()
     bench.see(quiet(), 10)
