@@ -159,7 +159,10 @@ def test_a_deadline_that_no_plan_meets() -> None:
     assert of(explanation, "merged").possible
     assert not of(explanation, "fused").possible
     assert "deadline of 0.12 ms" in of(explanation, "fused").reason
-    assert explained(limits=LimitsSpec(deadline_ms=0.1)).chosen == ""
+    nothing = explained(limits=LimitsSpec(deadline_ms=0.1))
+    assert nothing.chosen == ""
+    assert nothing.why.count("would miss the deadline") == 1, "a reason is said once, after all whom it speaks against"
+    assert "merged, fused" in nothing.why
 
 
 def test_an_slo_that_a_plan_misses_is_said_and_counts() -> None:

@@ -108,14 +108,22 @@ def _why_impossible(made: Alternative, figures: Figures, machine: Machine, limit
     return ""
 
 
+def _reasons(refused: Sequence[Alternative]) -> str:
+    """Each reason once, after all whom it speaks against."""
+    names: dict[str, list[str]] = {}
+    for item in refused:
+        names.setdefault(item.reason, []).append(item.name)
+    return "; ".join(f"{', '.join(found)}: {reason}" for reason, found in names.items())
+
+
 def _choose(asked: Sequence[Alternative], placement: str) -> tuple[str, str]:
     possible = [item for item in asked if item.possible]
     if not possible:
-        return "", "; ".join(f"{item.name}: {item.reason}" for item in asked)
+        return "", _reasons(asked)
     if placement != "auto":
         return possible[0].name, f"the service asks for it{_caveat(possible[0])}"
     if len(possible) == 1:
-        others = "; ".join(f"{item.name}: {item.reason}" for item in asked if not item.possible)
+        others = _reasons([item for item in asked if not item.possible])
         what = f"the only one possible ({others})" if others else "the only one that does as the service asks"
         return possible[0].name, f"{what}{_caveat(possible[0])}"
     if any(item.figures is None for item in possible):
