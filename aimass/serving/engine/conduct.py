@@ -13,7 +13,7 @@ from aimass.serving.engine.counts import HEDGES, RETRIES, NodeCounts
 from aimass.serving.engine.nodes import FlowNode, Threads, Work, later
 from aimass.serving.resilience.breaker import Breaker, BreakerState
 from aimass.serving.resilience.budget import RetryBudget
-from aimass.serving.resilience.faults import is_passing, is_the_nodes
+from aimass.serving.resilience.faults import LeftAlone, is_passing, is_the_nodes
 
 
 class Conduct:
@@ -208,10 +208,10 @@ def _future(work: Work) -> "asyncio.Future[Batch]":
     return done
 
 
-def _left_alone(conduct: Conduct, now: float) -> Unavailable:
+def _left_alone(conduct: Conduct, now: float) -> LeftAlone:
     left_s = conduct.breaker.left_s(now) if conduct.breaker else 0.0
     for_s = f"for another {left_s:.1f} s" if left_s else "until one trial has ended"
-    return Unavailable(
+    return LeftAlone(
         f"node {conduct.name!r} has failed too often and is left alone {for_s}", retry_after_s=max(1.0, left_s)
     )
 

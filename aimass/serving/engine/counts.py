@@ -6,7 +6,8 @@ from threading import get_ident
 from aimass.serving.resilience.breaker import BreakerState
 
 Event = tuple[str, str, str]
-"""(what happened, node, detail). Rows have the port that answered them, failures the error's kind, others no detail."""
+"""(what happened, node, detail). Rows have the port that answered them, failures the error's kind or
+``left_alone``, others no detail."""
 
 CALLS, FAILURES, RETRIES, HEDGES, FALLBACKS, ROWS = "calls", "failures", "retries", "hedges", "fallbacks", "rows"
 EVENTS: Mapping[str, tuple[str, str]] = {

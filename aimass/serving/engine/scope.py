@@ -16,7 +16,7 @@ from aimass.serving.engine.counts import CALLS, FAILURES, FALLBACKS
 from aimass.serving.engine.flight import Flight
 from aimass.serving.engine.frames import Frame, Port, Step, Values
 from aimass.serving.engine.nodes import later
-from aimass.serving.resilience.faults import is_passing, is_the_nodes, kind_of
+from aimass.serving.resilience.faults import fault_of, is_passing, is_the_nodes
 
 Done = Callable[[Values], None]
 Failed = Callable[[Exception], None]
@@ -157,7 +157,7 @@ class Scope:
         """The node failed, or (None) lacks what it reads."""
         flight, step = self._flight, self._frame.steps[index]
         if error is not None:
-            flight.counts.add(FAILURES, step.name, kind_of(error).value)
+            flight.counts.add(FAILURES, step.name, fault_of(error))
             if not is_the_nodes(error) or (flight.call.is_shared and not is_passing(error)):
                 flight.fail(error)
                 return

@@ -1,9 +1,18 @@
 """Whose fault an error is, and whether the same call may be made again. Pure."""
 
-from aimass.core.errors import AimassError, Bug, Kind
+from aimass.core.errors import AimassError, Bug, Kind, Unavailable
 
 NODES = (Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.BUG)
 PASSING = (Kind.UNAVAILABLE, Kind.TIMEOUT)
+
+
+class LeftAlone(Unavailable):
+    """The node was not asked: its breaker is open."""
+
+
+def fault_of(error: BaseException) -> str:
+    """As failures are counted: what a breaker kept from a node is no failure that the node had."""
+    return "left_alone" if isinstance(error, LeftAlone) else kind_of(error).value
 
 
 def kind_of(error: BaseException) -> Kind:

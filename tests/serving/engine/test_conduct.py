@@ -163,6 +163,7 @@ def test_a_breaker_leaves_a_failing_node_alone_and_tries_it_again() -> None:
         with pytest.raises(Unavailable, match=r"node 'a' has failed too often and is left alone for another 5\.0 s"):
             await made.run(ONE)
         assert (len(remote.tries), breaker()) == (2, BreakerState.OPEN)
+        assert made.totals() == {("failures", "a", "unavailable"): 2, ("failures", "a", "left_alone"): 1}
         await asyncio.sleep(5)
         assert breaker() is BreakerState.HALF_OPEN
         with pytest.raises(Unavailable, match="died"):
