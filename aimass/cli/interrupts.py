@@ -19,9 +19,10 @@ class Interrupts:
         self.by = ""
 
     def install(self) -> None:
-        """Takes the signals over; again after a library took them itself, as Ray does with SIGTERM.
+        """Takes the signals over; again after a library may have taken some.
 
-        A stop that was asked for and that the library lost on its way up is asked for again.
+        A stop that was asked for and was lost on the way up is asked for again: what is raised in the middle of a fork,
+        where only hooks run, is lost.
         """
         for number in _BY:
             signal.signal(number, self._on_signal)

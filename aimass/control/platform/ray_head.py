@@ -89,21 +89,23 @@ def start(folder: Path, log: Path) -> RayHead:
 
 @contextmanager
 def _as_we_need_it() -> Iterator[None]:
-    """Two things that ``ray.init`` has no argument for.
+    """Three things that ``ray.init`` has no argument for.
 
     The agent takes any free port: its fixed default collides with every other Ray on the machine, and an agent without
     its port takes no jobs. Ray's processes get groups of their own: a signal to ours (a closed terminal, ``timeout``)
-    would end them before the platform can stop in order.
+    would end them before the platform can stop in order. And SIGTERM stays ours: Ray would raise SystemExit, which is
+    lost where it comes in the middle of a fork; ours is remembered.
     """
-    from ray._private import parameter, services
+    from ray._private import parameter, services, utils
 
-    params, popen = parameter.RayParams, services.ConsolePopen
+    params, popen, take_sigterm = parameter.RayParams, services.ConsolePopen, utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
     parameter.RayParams = functools.partial(params, dashboard_agent_listen_port=0)
     services.ConsolePopen = functools.partial(popen, process_group=0)
     try:
         yield
     finally:
-        parameter.RayParams, services.ConsolePopen = params, popen
+        parameter.RayParams, services.ConsolePopen, utils.set_sigterm_handler = params, popen, take_sigterm
 
 
 def _write_down(log: Path, data: dict[str, Any], ignore_prefix: bool = False) -> None:

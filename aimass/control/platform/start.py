@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from aimass.control.platform import leftovers, lock, machine, ports, ray_dir, ra
 from aimass.control.platform.checks import check_home, check_tls, judge, refuse_if_bad, unknown_settings
 from aimass.control.platform.doctor import foreign_rays
 from aimass.control.platform.health import wait_healthy
-from aimass.control.platform.processes import boot_id, end, inspect, members
+from aimass.control.platform.processes import boot_id, children, end, inspect, members
 from aimass.core.errors import Unavailable
 from aimass.core.platform_file import PlatformFile
 from aimass.core.settings import Settings
@@ -74,7 +73,7 @@ def preflight(settings: Settings, say: Say) -> None:
 def started(settings: Settings, step: Step, say: Say, retake_signals: Callable[[], None]) -> Iterator[Platform]:
     """The platform, healthy; however the block ends, everything that was started has ended after it.
 
-    ``retake_signals`` is called when Ray, which handles SIGTERM itself, has started.
+    ``retake_signals`` is called when Ray has started and at the end: it raises again what was lost on the way.
     """
     os.umask(0o077)  # ours and every process's that we start: a home that others may enter shows them nothing
     check_home(settings.home.path)
@@ -95,13 +94,8 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
         ensure_first_key(settings)
     ray_head.prepare_environment(home, folder)
     with step("Starting Ray"):
-        try:
-            head = ray_head.start(folder, home.logs / "ray.log")
-            retake_signals()
-        except SystemExit:  # Ray's own answer to SIGTERM, until that is ours again: it is sent again, to us
-            retake_signals()
-            signal.raise_signal(signal.SIGTERM)
-            raise
+        head = ray_head.start(folder, home.logs / "ray.log")
+        retake_signals()
     me = inspect(os.getpid())
     file = PlatformFile(
         pid=os.getpid(),
@@ -128,6 +122,7 @@ def _start(settings: Settings, step: Step, retake_signals: Callable[[], None]) -
         wait_healthy(file.control_url, file.tls_cert, platform.check)
     with step("Waiting for the gateway"):
         wait_healthy(file.url, file.tls_cert, platform.check)
+    retake_signals()
     platform.file = replace(file, ready=True)
     platform.file.write(home)
     return platform
@@ -164,6 +159,6 @@ def _stop(settings: Settings) -> None:
         while graceful.is_alive() and time.monotonic() < until and not ray_head.dead_part():
             graceful.join(0.1)
         ray_head.stop()
-    end(lambda: members(folder))
+    end(lambda: [*children(), *members(folder)])
     home.platform_file.unlink(missing_ok=True)
     ray_dir.clear(home)
