@@ -107,13 +107,18 @@ class Finished:
     events: list[dict[str, object]]
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    place = open_place(tmp_path_factory.mktemp("finished") / "home")
+def finish(home: Path, recipe: str = RECIPE) -> Iterator[Finished]:
+    """The recipe run to its end in a place of its own, its trials in this process."""
+    place = open_place(home, recipe)
     events: list[dict[str, object]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "run_trials", run_trials_here)
-        document = Document(RECIPE, "recipe.yaml")
+        document = Document(recipe, "recipe.yaml")
         result = run_recipe(document, place.settings, place.run_id, events.append, ManualClock())
     yield Finished(place, result, events)
     place.database.close()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    yield from finish(tmp_path_factory.mktemp("finished") / "home")

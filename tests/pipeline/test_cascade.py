@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from aimass.core.batch import Array
-from aimass.core.clock import ManualClock
 from aimass.core.documents import Document
 from aimass.core.errors import DocumentError
 from aimass.core.ids import Digest
@@ -20,10 +19,8 @@ from aimass.data.split import split
 from aimass.graph.build import build_graph
 from aimass.graph.graph import Graph, ModelInfo
 from aimass.graph.spec import load_service
-from aimass.pipeline import run
 from aimass.pipeline.plots import save_plot
 from aimass.pipeline.recipe import load_recipe
-from aimass.pipeline.run import run_recipe
 from aimass.registry import aliases
 from aimass.serving.loader import load
 from aimass.serving.plans.fused import compile_fused
@@ -31,7 +28,7 @@ from aimass.serving.plans.mixed import compile_placements
 from aimass.serving.plans.placements import MERGED
 from aimass.storage.local import LocalStore
 from tests.pipeline.cascades import by_hand
-from tests.pipeline.conftest import Finished, open_place, run_trials_here
+from tests.pipeline.conftest import Finished, finish
 
 RECIPE = """\
 recipe: sizes
@@ -52,14 +49,7 @@ seed: 4
 
 @pytest.fixture(scope="module")
 def sized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    place = open_place(tmp_path_factory.mktemp("sized") / "home", RECIPE)
-    events: list[dict[str, object]] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "run_trials", run_trials_here)
-        document = Document(RECIPE, "recipe.yaml")
-        result = run_recipe(document, place.settings, place.run_id, events.append, ManualClock())
-    yield Finished(place, result, events)
-    place.database.close()
+    yield from finish(tmp_path_factory.mktemp("sized") / "home", RECIPE)
 
 
 def unseen() -> tuple[Array, Array]:
