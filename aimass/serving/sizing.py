@@ -42,7 +42,9 @@ def policy_of(scale: NodeScale) -> Autoscaling:
             f"{name}{' (needed)' if parameter.default is parameter.empty else ''}"
             for name, parameter in inspect.signature(kind).parameters.items()
         )
-        raise Invalid(f"policy {scale.policy!r} takes the options {takes}", field="policy_options") from error
+        given = ", ".join(scale.policy_options or {}) or "none"
+        said = f"policy {scale.policy!r} takes the options {takes}; given: {given}"
+        raise Invalid(said, field="policy_options") from error
     return policy
 
 

@@ -52,9 +52,12 @@ def test_services_share_what_memory_there_is(tmp_path: Path) -> None:
             return bool(0 < replica["resident_bytes"] <= BOUND and replica["asleep"] >= 2)
 
         eventually(within)
-        residents = [item["resident"] for item in control.services()]
-        assert set(residents) == {0, 1}
-        assert "asleep" in aimass(platform, "services").stdout
+        (replica,) = control.status()["replicas"]
+        listed = aimass(platform, "services").stdout
+        residents = [(item["ready"], item["resident"]) for item in control.services()]
+        assert set(residents) == {(1, 0), (1, 1)}
+        assert [item["pid"] for item in control.status()["replicas"]] == [replica["pid"]]
+        assert listed.count("asleep") == residents.count((1, 0)), listed
         text = httpx.get(f"{platform.url}/metrics").text
         assert "aimass_resident_bytes{" in text
         assert "aimass_evictions_total{" in text
