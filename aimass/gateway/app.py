@@ -31,6 +31,7 @@ from aimass.gateway.protocols.oip_http import HTTP
 from aimass.gateway.residency.asleep import Plan
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
 from aimass.gateway.state import GatewayState
+from aimass.gateway.watching import Watching
 
 BODY_S = 60.0  # a body that has not arrived by then is given up, unless the service's deadline is shorter
 GONE = 499  # nginx's number for a caller that closed the connection
@@ -62,6 +63,7 @@ class GatewayApp:
         self.table: Table = build_table(GatewayState(0), {}, parts.metrics, None)
         self.closes: Callable[[], bool] = lambda: False
         self.whole_metrics: Callable[[], Awaitable[bytes]] | None = None
+        self.watching: tuple[Watching, ...] = ()
         self._verbs: dict[str, Verb] = {
             "health": lambda call, _: Reply(Head(200, TEXT), b"success", call.request_id),
             "live": lambda call, _: json_reply({"live": True}, call.request_id),
@@ -83,8 +85,12 @@ class GatewayApp:
         """Answer from this state on; calls that run finish on the table they began with."""
         share = 1 / max(1, state.replicas_hint)
         keys = Keys.build(state.keys, self._settings.key_rate_per_s, share, self._now(), self._keys)
-        self.table = build_table(state, plans, self._parts.metrics, self.table)
-        self._keys = keys
+        table = build_table(state, plans, self._parts.metrics, self.table)
+        for service in table.services.values():
+            for target in service.targets.values():
+                found = (kind.watcher(target) for kind in self.watching)
+                target.watchers = tuple(watcher for watcher in found if watcher is not None)
+        self.table, self._keys = table, keys
 
     def exchange(self, name: RevisionId, plan: Plan) -> None:
         """Calls to this revision run on this plan of it from now on."""
@@ -311,6 +317,8 @@ class GatewayApp:
         trace.bytes_in, trace.bytes_out = call.received, size
         trace.total_s = self._now() - call.started
         self._parts.recorder.record(trace)
+        for watcher in target.watchers if target else ():
+            watcher.failed(call, status, error)
 
     def _index(self, call: Call, _: Endpoint) -> Reply:
         return json_reply(self.table.index(), call.request_id)

@@ -309,6 +309,8 @@ class Inference:
             target.series.degraded += 1
         if self._recorder.wants(call.started + job.total_s):
             self._recorder.record(_trace(job))
+        for watcher in target.watchers:
+            watcher.answered(job)
         return job.answer
 
 

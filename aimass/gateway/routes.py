@@ -13,6 +13,7 @@ from aimass.gateway.protocols.oip import AnswerWriter, RequestReader, describe
 from aimass.gateway.quarantine.gate import Gate
 from aimass.gateway.residency.asleep import Plan
 from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceState
+from aimass.gateway.watching import Watcher
 from aimass.metering.journal import EventEncoder
 from aimass.serving.executor import Slot
 from aimass.serving.traffic.base import ALL_PERCENT, Traffic
@@ -34,6 +35,7 @@ class Target:
         self.series: Series = metrics.series(service.name, revision.number)
         self.slot = slot
         self.gate: Gate | None = None  # while it is in quarantine
+        self.watchers: tuple[Watcher, ...] = ()
         self.deadline_s = _deadline_s(service.limits)
         self.reader = RequestReader(plan.signature, service.limits.max_batch)
         self.answers = AnswerWriter(service.name, revision.number)
