@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from aimass.database import feedback_tables, lease_tables, shadow_tables  # noqa: F401 - their tables join the metadata
 from aimass.database.tables import Base
 
 context.configure(

@@ -1,0 +1,1 @@
+"""Feedback: what became of answers, told later by whoever knows it; judged by revision, kept to learn from."""
