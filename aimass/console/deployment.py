@@ -10,6 +10,7 @@ from aimass.console.app import console_asgi
 from aimass.control.context import Context
 from aimass.control.deploy import abandon
 from aimass.control.jobs import RayJobs
+from aimass.control.leases.turns import Turns
 from aimass.control.pushing import ReconcilerPusher
 from aimass.control.reconciling.replicas import Replicas
 from aimass.core.clock import SystemClock
@@ -41,6 +42,7 @@ class Console:
             clock=SystemClock(),
             pusher=ReconcilerPusher(settings, self._database, Replicas().broadcast),
             jobs=RayJobs(settings.home),
+            turns=Turns(self._database, SystemClock()),
         )
         await asyncio.to_thread(abandon, context)
         tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None

@@ -2,15 +2,18 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any
 
+from aimass.control.context import Context
+from aimass.control.jobs import RayJobs
+from aimass.control.leases.lease import LEADER, RENEW_S, Lease
+from aimass.control.leases.turns import Turns
 from aimass.control.pushing import PUSH_S, Overview, Pushed
 from aimass.control.reconciling.applications import Applications
 from aimass.control.reconciling.draining import Draining, start_draining
 from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.replicas import Replicas
+from aimass.control.reconciling.works import Work, start_works
 from aimass.control.revisions.aside import charge
 from aimass.core.clock import SystemClock
 from aimass.core.platform_file import NAMESPACE, RECONCILER
@@ -19,10 +22,10 @@ from aimass.database.engine import open_database
 from aimass.database.migrate import migrate
 from aimass.gateway.state import ReplicaReport, SyncAnswer
 from aimass.monitoring.process_log import keep_log
+from aimass.storage.opening import open_store
 
 CPUS = 0.1
 THREADS = 64  # calls at a time: a waiting deploy holds one
-LOOK_S = 1.0
 METRICS_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -45,15 +48,24 @@ class Reconciler:
         self._nodes = NodeApplications(ServeArm(home, turns), SystemClock())
         self._pushed = threading.Event()
         home.journal.mkdir(parents=True, exist_ok=True)
-        start_draining(Draining(database, settings, SystemClock()))
-        rest = threading.Event()  # never set
-        for work, wake in (
-            (self._keep_applications, rest),
-            (self._keep_current, rest),
-            (self._keep_nodes, self._pushed),
-            (self._keep_aside, rest),
-        ):
-            threading.Thread(target=_for_ever, args=(work, wake), name=f"aimass{work.__name__}", daemon=True).start()
+        clock = SystemClock()
+        self._context = Context(
+            settings, database, open_store(home), clock, self, RayJobs(home), Turns(database, clock), who="reconciler"
+        )
+        self._lease = Lease(database, LEADER, clock)
+        self._lease.keep()
+        start_draining(Draining(database, settings, clock), self._lease.holds)
+        start_works(self._works(), self._lease)
+
+    def _works(self) -> list[Work]:
+        """Everything that it does by itself. One that acts alone ``needs_lease``, so that no two ever act at once."""
+        return [
+            Work("lease", self._lease.keep, needs_lease=False, every_s=RENEW_S),
+            Work("current", self._keep_current, needs_lease=False),
+            Work("aside", self._keep_aside, needs_lease=False),
+            Work("applications", self._keep_applications, needs_lease=True),
+            Work("nodes", self._keep_nodes, needs_lease=False, wake=self._pushed),  # looks; only who leads acts
+        ]
 
     def ping(self) -> bool:
         """Whether it has come up."""
@@ -96,7 +108,8 @@ class Reconciler:
         self._applications.ensure()
 
     def _keep_nodes(self) -> None:
-        self._memory.tell_nodes(self._nodes.keep(*self._memory.needs()))
+        keep = self._nodes.keep if self._lease.holds() else self._nodes.look
+        self._memory.tell_nodes(keep(*self._memory.needs()))
 
     def _keep_aside(self) -> None:
         """What killed its replica is written down within a second, and put aside before it can do so for ever."""
@@ -128,14 +141,3 @@ def start(settings: Settings) -> None:
         max_concurrency=THREADS,
     )
     ray.get(actor.remote(settings).ping.remote())
-
-
-def _for_ever(work: Callable[[], Any], wake: threading.Event) -> None:
-    """Now and then, and whenever it is woken."""
-    while True:
-        try:
-            work()
-        except Exception:  # noqa: BLE001 - the next look tries again
-            _log.exception("%s failed", work.__name__)
-        wake.wait(LOOK_S)
-        wake.clear()

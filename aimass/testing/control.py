@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aimass.control.context import Context
+from aimass.control.leases.turns import Turns
 from aimass.control.pushing import Overview, Pushed
 from aimass.control.state import build_state
 from aimass.core.batch import Batch
@@ -124,4 +125,4 @@ def context_in(settings: Settings, clock: Clock) -> tuple[Context, InProcessPush
     database = open_database(settings.database_url)
     store = open_store(settings.home)
     pusher, jobs = InProcessPusher(database, store, settings.home.cache), PretendedJobs()
-    return Context(settings, database, store, clock, pusher, jobs), pusher, jobs
+    return Context(settings, database, store, clock, pusher, jobs, Turns(database, clock)), pusher, jobs

@@ -30,6 +30,6 @@ def test_an_unforeseen_error_is_logged_and_the_next_pass_follows(
     monkeypatch.setattr(draining, "REST_S", 0.0)
     stumbling = Stumbling()
     with caplog.at_level(logging.ERROR):
-        start_draining(stumbling)
+        start_draining(stumbling, lambda: True)
         assert stumbling.came_again.wait(10)
     assert any("an event nobody foresaw" in (record.exc_text or "") for record in caplog.records)

@@ -6,6 +6,7 @@ The same thread rolls up what has grown old there, and removes old request logs.
 import logging
 import os
 import threading
+from collections.abc import Callable
 
 from aimass.core.clock import Clock
 from aimass.core.errors import AimassError
@@ -49,20 +50,21 @@ class Draining:
         return full
 
 
-def start_draining(draining: Draining) -> threading.Thread:
-    """The thread; it ends with its process, and a pass that is cut off is repeated without harm."""
-    thread = threading.Thread(target=_drain_forever, args=(draining,), name="aimass-drain", daemon=True)
+def start_draining(draining: Draining, may_drain: Callable[[], bool]) -> threading.Thread:
+    """The thread; it ends with its process, and a pass that is cut off is repeated without harm. ``may_drain``: asked
+    before each pass."""
+    thread = threading.Thread(target=_drain_forever, args=(draining, may_drain), name="aimass-drain", daemon=True)
     thread.start()
     return thread
 
 
-def _drain_forever(draining: Draining) -> None:
+def _drain_forever(draining: Draining, may_drain: Callable[[], bool]) -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # Linux keeps priorities by thread
     rest = threading.Event()
     while True:
         full = False
         try:
-            full = draining.step()
+            full = may_drain() and draining.step()
         except (AimassError, OSError) as error:
             _log.warning("journals were not drained, and will be: %s", error)
         except Exception:  # noqa: BLE001 - nobody else would hear of it, and all that follows would be missing

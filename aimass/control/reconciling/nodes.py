@@ -57,6 +57,10 @@ class NodeApplications:
         self._number = -1
         self._wanted: dict[str, Wanted] = {}
 
+    def look(self, state: GatewayState, held: Collection[RevisionId]) -> dict[str, NodesState]:
+        """How the applications stand; nothing is changed."""
+        return {app: item for app, item in self._arm.applications().items() if revision_of(app)}
+
     def keep(self, state: GatewayState, held: Collection[RevisionId]) -> dict[str, NodesState]:
         """Bring Serve nearer to what ``state`` names and what live replicas hold; how the applications stand."""
         there = self._arm.applications()

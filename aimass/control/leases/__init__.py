@@ -1,0 +1,1 @@
+"""What one process at a time may do, held by a row in the database."""

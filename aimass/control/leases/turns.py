@@ -1,0 +1,98 @@
+"""One change of a service at a time, whichever process makes it; and what is left where that process died meanwhile."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from aimass.control.leases.holder import Holder, is_surely_dead, me
+from aimass.core.clock import Clock
+from aimass.core.errors import Conflict, Unavailable
+from aimass.database.engine import Database
+from aimass.database.lease_tables import LeaseRow
+
+PREFIX = "service "  # of the names of turns among the leases
+LOST_S = 600.0  # no change of a service takes so long: a turn of another machine that is older is nobody's
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The right to change one service; ``note`` what is half done, in the transaction that does it."""
+
+    service: str
+    holder: str
+    since: float
+
+    def note(self, session: Session, what: Mapping[str, Any]) -> None:
+        """Say what is half done from this commit on; see ``reconciling.repair`` for the words."""
+        session.get_one(LeaseRow, PREFIX + self.service).note = dict(what)
+
+
+class Turns:
+    """Safe to share between threads; a turn is a row, so that it binds other processes too."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._me = me()
+        self._count = 0
+        self._one_machine = database.engine.dialect.name == "sqlite"
+        self._seen: dict[tuple[str, str], float] = {}
+        self._unended: list[Turn] = []  # the database was away when they ended
+
+    @contextmanager
+    def of(self, service: str) -> Iterator[Turn]:
+        """The service's turn; ``Conflict`` while somebody else has it."""
+        turn = self._take(service)
+        try:
+            yield turn
+        finally:
+            self._end(turn)
+
+    def lost(self) -> list[tuple[Turn, dict[str, Any]]]:
+        """Turns whose process has died, each with what it left half done; for whoever puts that right."""
+        now = self._clock.monotonic()
+        with self._database.reading() as session:
+            rows = list(session.scalars(select(LeaseRow).where(LeaseRow.name.startswith(PREFIX))))
+        self._seen = {key: self._seen.get(key, now) for key in ((row.name, row.holder) for row in rows)}
+        return [
+            (Turn(row.name.removeprefix(PREFIX), row.holder, row.since), dict(row.note))
+            for row in rows
+            if is_surely_dead(row.holder, self._me, self._one_machine)
+            or now - self._seen[row.name, row.holder] >= LOST_S
+        ]
+
+    def give_back(self, session: Session, turn: Turn) -> None:
+        """The turn ends with this transaction."""
+        session.execute(delete(LeaseRow).where(LeaseRow.name == PREFIX + turn.service, LeaseRow.holder == turn.holder))
+
+    def _take(self, service: str) -> Turn:
+        now = self._clock.now()
+        turn = Turn(service, str(self._new()), now)
+        row = LeaseRow(name=PREFIX + service, holder=turn.holder, beat=1, since=now, until=now + LOST_S, note={})
+        try:
+            with self._database.session() as session:
+                for ended in self._unended:
+                    self.give_back(session, ended)
+                session.add(row)
+                session.flush()
+        except IntegrityError:
+            raise Conflict(f"{service} is being deployed just now; try again when that is done") from None
+        self._unended.clear()
+        return turn
+
+    def _end(self, turn: Turn) -> None:
+        try:
+            with self._database.session() as session:
+                self.give_back(session, turn)
+        except Unavailable:
+            self._unended.append(turn)
+
+    def _new(self) -> Holder:
+        """Every turn has a holder of its own, so that no two look the same to who watches."""
+        self._count += 1
+        return replace(self._me, part=f"{self._me.part}-{self._count}")
