@@ -21,6 +21,7 @@ COSTS = Costs(
     door_p95_us=200,
     door_core_us=50,
     hop_p50_us=1000,
+    hop_more_us=0,
     hop_p95_us=2000,
     hop_core_us=300,
     hop_node_core_us=400,
@@ -83,6 +84,13 @@ def test_the_figures_of_fanout_are_the_arithmetic() -> None:
     assert fanout.p50_us == round(100 + step + chain, 1)
     assert fanout.core_s_per_1000 == round((50 + step + 5 + 4 * (300 + 400 + 6.1)) / 1000, 5)
     assert (fanout.gateway_bytes, fanout.nodes_bytes) == (0, 4 * 3_000_000)
+
+
+def test_each_replica_more_makes_every_hop_longer() -> None:
+    costs = replace(MACHINE.costs, hop_more_us=100)
+    longer = figures(explained(machine=replace(MACHINE, costs=costs)), "fanout")
+    assert longer.p50_us == round(figures(explained(), "fanout").p50_us + 2 * 3 * 100, 1)  # four are away, two in line
+    assert [costs.more_us(away) for away in (0, 1, 2, 4, 9)] == [0, 0, 100, 300, 300]
 
 
 def test_members_that_are_elsewhere_share_the_cores() -> None:

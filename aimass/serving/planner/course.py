@@ -31,12 +31,13 @@ def step_us(units: Sequence[Unit], plain: bool, costs: Costs) -> float:
 def median_us(units: Sequence[Unit], plain: bool, machine: Machine, rows: float) -> float:
     """From the gateway's decoded request to its outputs. A lazy unit counts by the chance that it is needed."""
     costs = machine.costs
+    hop_us = costs.hop_p50_us + _more_us(units, costs)
 
     def long(unit: Unit) -> float:
         return unit.chance(rows) * unit.lone_us(unit.rows(rows))
 
     def hop(unit: Unit) -> float:
-        return unit.chance(rows) * (costs.hop_p50_us + transfer_us(unit, rows, costs))
+        return unit.chance(rows) * (hop_us + transfer_us(unit, rows, costs))
 
     return step_us(units, plain, costs) + _makespan(units, plain, machine, long, hop)
 
@@ -44,14 +45,19 @@ def median_us(units: Sequence[Unit], plain: bool, machine: Machine, rows: float)
 def p95_us(units: Sequence[Unit], plain: bool, machine: Machine, rows: float) -> float:
     """The same where every unit takes as long as one of its calls in twenty: pauses of a machine hit all of them."""
     costs = machine.costs
+    hop_us = costs.hop_p95_us + _more_us(units, costs)
 
     def long(unit: Unit) -> float:
         return unit.p95_us(unit.rows(rows)) if unit.chance(rows) > RARE else 0.0
 
     def hop(unit: Unit) -> float:
-        return costs.hop_p95_us + transfer_us(unit, rows, costs) if unit.chance(rows) > RARE else 0.0
+        return hop_us + transfer_us(unit, rows, costs) if unit.chance(rows) > RARE else 0.0
 
     return step_us(units, plain, costs) + _makespan(units, plain, machine, long, hop)
+
+
+def _more_us(units: Sequence[Unit], costs: Costs) -> float:
+    return costs.more_us(sum(unit.is_away for unit in units))
 
 
 def transfer_us(unit: Unit, rows: float, costs: Costs) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+HOPS = 3  # other replicas beyond these make no hop longer: all that was warm in the first has left the caches by then
 DEFAULTS = "defaults measured on two cores; measure this machine with: aimass doctor --measure"
 
 
@@ -22,6 +23,9 @@ class Costs:
     door_inside_us: float = 15.0  # of the first: decoding, checks, encoding; a replica meters no more
     hop_p50_us: float = 1350.0  # one connection: 1,430 µs from request to answer, less the door and the model
     hop_p95_us: float = 2200.0
+    hop_more_us: float = (
+        500.0  # that each hop of a call takes more for each other replica it goes to, up to HOPS of them
+    )
     hop_core_us: float = 470.0  # in the gateway: two cores give 1,043 calls a second with two hops each; half of a hop
     hop_node_core_us: float = 470.0  # in the node's replica: the other half
     hop_mib_us: float = 3000.0  # of a MiB there or back: pickled, sent, unpickled
@@ -38,6 +42,10 @@ class Costs:
     merged_combine_us: float = 0.8  # the arithmetic of any of the three inside a session
     session_bytes: int = 200_000  # of a session's resident memory that merging saves
     replica_bytes: int = 205_000_000  # of a node's replica without its model
+
+    def more_us(self, away: int) -> float:
+        """What each hop of a call takes beyond the times of a lone one, where it makes so many."""
+        return min(away - 1, HOPS) * self.hop_more_us if away > 1 else 0.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

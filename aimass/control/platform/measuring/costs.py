@@ -22,6 +22,7 @@ NODE = "probe"
 SECONDS = 2.0  # of calls for each figure
 CONNECTIONS = 16
 ROWS = 64  # features of the one row
+CHAIN = 3  # nodes of their own, one after another
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,29 @@ def measure(control: Control, platform: PlatformFile) -> dict[str, float]:
         local = _see(control, platform, here)
     with _deployed(control, ref, "fanout") as there:
         away = _see(control, platform, there)
-    return {name: round(max(0.0, value), 1) for name, value in derive(local, away, model_us, lone_us, Costs()).items()}
+    with _deployed(control, ref, "fanout", CHAIN) as there:
+        chain = _see(control, platform, there)
+    found = derive(local, away, chain, (model_us, lone_us), Costs())
+    return {name: round(max(0.0, value), 1) for name, value in found.items()}
 
 
-def derive(local: Seen, away: Seen, model_us: float, lone_us: float, known: Costs) -> dict[str, float]:
+def derive(local: Seen, away: Seen, chain: Seen, model: tuple[float, float], known: Costs) -> dict[str, float]:
     """What the door costs is what is left of a call without its model; what a hop costs, what is left of one to a node
-    without the door, the model, and the tasks that such a call is. The model's times: after another, and alone."""
+    without the door, the model, and the tasks that such a call is; in a chain of ``CHAIN``, what each hop takes more.
+    The model's µs: after another call, and alone."""
+    model_us, lone_us = model
     flow_us = known.flow_us + known.flow_step_us
+    chain_flow_us = known.flow_us + CHAIN * known.flow_step_us
+    door_us = local.p50_us - lone_us
+    hop_us = away.p50_us - local.p50_us - flow_us
+    in_chain_us = (chain.p50_us - door_us - chain_flow_us) / CHAIN - lone_us
     return {
         "door_p50_us": local.p50_us - lone_us - known.step_us,
         "door_p95_us": local.p95_us - lone_us - known.step_us,
         "door_core_us": local.crowded_us - model_us - known.step_us,
-        "hop_p50_us": away.p50_us - local.p50_us - flow_us,
+        "hop_p50_us": hop_us,
         "hop_p95_us": away.p95_us - local.p50_us - flow_us,
+        "hop_more_us": (in_chain_us - hop_us) / (CHAIN - 1),
         "hop_core_us": away.gateway_us - (local.gateway_us - lone_us) - flow_us,
         "hop_node_core_us": away.node_us - lone_us,
     }
@@ -111,14 +122,17 @@ def _model_us(control: Control) -> tuple[float, float]:
 
 
 @contextmanager
-def _deployed(control: Control, ref: str, plan: str) -> Iterator[str]:
-    service = f"{MODEL}-{plan}"
+def _deployed(control: Control, ref: str, plan: str, count: int = 1) -> Iterator[str]:
+    """A chain of so many nodes."""
+    service = f"{MODEL}-{plan}" if count == 1 else f"{MODEL}-{plan}-{count}"
+    sources = ["$in.x", *(f"{NODE}{number}.y" for number in range(1, count))]
+    nodes = [f"{NODE}{number}: {{model: {ref}, inputs: {{x: {source}}}}}" for number, source in enumerate(sources, 1)]
     text = f"""\
 service: {service}
 graph:
   inputs: {{x: {{datatype: FP32, shape: [-1, {ROWS}]}}}}
-  nodes: {{{NODE}: {{model: {ref}, inputs: {{x: $in.x}}}}}}
-  outputs: {{y: {NODE}.y}}
+  nodes: {{{", ".join(nodes)}}}
+  outputs: {{y: {NODE}{count}.y}}
 placement: {plan}
 """
     control.deploy(text, f"{service}.yaml")
