@@ -1,6 +1,5 @@
 """Deploy, undeploy, roll back: traffic moves only to a revision that the live replicas have loaded."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -8,19 +7,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
-from aimass.control.pushing import Pushed
+from aimass.control.leases.turns import STORED
 from aimass.control.revisions import planning
-from aimass.control.revisions.aside import charge, crashes_of
+from aimass.control.revisions.loading import LOAD_S, killed, wait
 from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import Standing, next_number, standing, standings
+from aimass.control.revisions.traffic import Aim, end, ready, shift
 from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
 from aimass.database import state_number
-from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
+from aimass.database.tables import RevisionRow, ServiceRow
 from aimass.registry import aliases
 from aimass.serving.layout import Layout
-
-LOOKS, LOOK_S = 3, 0.2  # at what a silent replica may have died of
-LOAD_S = 120.0  # a replica that needs longer to load a revision counts as silent
+from aimass.serving.traffic.base import ALL_PERCENT
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
         if back is not None:
             return back
         planned = planning.plan(drafted, context.store, machine_of(context.settings))
-        number, state = _store(context, drafted, planned)
+        number, state = _store(context, drafted, planned, why)
         _check_loaded(context, drafted.spec.service, number, state)
         return _move(context, drafted.spec.service, number, why)
 
@@ -77,11 +75,11 @@ def rollback(context: Context, service: str) -> Deployed:
             now = standings(session, service)[service]
             if now.main is None:
                 raise Conflict(f"{service} is not deployed; deploy it")
-            target = now.before
+            target = now.back
             if target is None:
                 raise Conflict(f"{service} has no revision before {now.main}; deploy another document instead")
             state = state_number.bump(session)  # so that replicas try again what they could not load before
-        failed, _ = _wait(context, service, target, state)
+        failed, _ = wait(context, service, target, state)
         if failed:
             raise Invalid(f"{service} revision {target} cannot be loaded: {failed}; revision {now.main} goes on")
         return _move(context, service, target, f"rolled back from revision {now.main}")
@@ -94,24 +92,10 @@ def undeploy(context: Context, service: str) -> Undeployed:
             now = standings(session, service)[service]
             if not now.is_deployed:
                 return Undeployed(service, False, f"{service} was not deployed")
-            _add_move(session, context, service, {}, "undeployed")
+            end(session, context, service, "undeployed")
             number = state_number.bump(session)
         context.pusher.push(number)
         return Undeployed(service, True, f"{service} takes no calls any more; deploying it again brings it back")
-
-
-def abandon(context: Context) -> list[str]:
-    """Give up deploys that nobody waits for any more, because the process that did has died; their names."""
-    with context.database.session() as session:
-        names = []
-        for service, now in standings(session).items():
-            if now.candidate is not None:
-                row = session.get_one(RevisionRow, (service, now.candidate))
-                row.error = "the control API was stopped while this was being deployed"
-                names.append(f"{service}/{row.number}")
-        if names:
-            state_number.bump(session)
-    return names
 
 
 def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
@@ -144,25 +128,13 @@ def _take_back(context: Context, drafted: planning.Draft, why: str) -> Deployed 
     Replicas load it at 0 % first, which also says that it comes anew (see ``line_of``).
     """
     service = drafted.spec.service
-    with context.database.session() as session:
-        now = standing(session, service)
-        number = _earlier(session, context, drafted, now)
-        if number is None:
-            return None
-        live = _as_text(now.weights)
-        _add_move(session, context, service, {**live, str(number): 0.0}, f"readies revision {number}: {why}")
-        state = state_number.bump(session)
-    reason = "nobody waited for it any more"
+    with context.database.reading() as session:
+        number = _earlier(session, context, drafted, standing(session, service))
+    if number is None:
+        return None
     try:
-        failed, pushed = _wait(context, service, number, state)
-        is_unsaid = pushed.is_away or (pushed.silent and not pushed.reports)
-        reason = failed or ("no replica said that it is loaded" if is_unsaid else "")
-    finally:
-        if reason:
-            with context.database.session() as session:
-                _add_move(session, context, service, live, f"leaves revision {number} again: {reason}")
-                state_number.bump(session)
-    if reason:
+        ready(context, service, {number}, why, anew=True)
+    except (Invalid, Unavailable, Timeout):
         return None
     done = _move(context, service, number, why)
     return replace(done, message=f"{service} takes revision {number} back, which is this document; {done.message}")
@@ -177,14 +149,14 @@ def _earlier(session: Session, context: Context, drafted: planning.Draft, now: S
     )
     for row in rows:
         is_whole = all(context.store.has(digest) for digest in Layout.from_json(row.layout).digests)
-        if row.number in now.served and row.number in now.good and row.number != now.main and is_whole:
+        if row.number in now.named and row.number in now.good and row.number != now.main and is_whole:
             for ref in drafted.graph.refs:
                 aliases.resolve(session, ref)  # one that was removed meanwhile is refused
             return row.number
     return None
 
 
-def _store(context: Context, drafted: planning.Draft, planned: planning.Planned) -> tuple[int, int]:
+def _store(context: Context, drafted: planning.Draft, planned: planning.Planned, why: str) -> tuple[int, int]:
     """The revision's number, and that of the state in which replicas prepare it."""
     name = drafted.spec.service
     with context.database.session() as session:
@@ -211,14 +183,15 @@ def _store(context: Context, drafted: planning.Draft, planned: planning.Planned)
                 created_at=context.clock.now(),
             )
         )
+        context.turns.note(session, name, {STORED: number, "why": why})
         return number, state_number.bump(session)
 
 
 def _check_loaded(context: Context, service: str, number: int, state: int) -> None:
     """Raises, with the reason on record, unless every live replica that answers has loaded the revision."""
     try:
-        failed, pushed = _wait(context, service, number, state)
-        failed = failed or (_killed(context, service, number) if pushed.silent or not pushed.reports else "")
+        failed, pushed = wait(context, service, number, state)
+        failed = failed or (killed(context, service, number) if pushed.silent or not pushed.reports else "")
         if failed:
             raise Invalid(f"{service} revision {number} could not be loaded: {failed}")
         if pushed.is_away:
@@ -237,33 +210,10 @@ def _check_loaded(context: Context, service: str, number: int, state: int) -> No
         raise
 
 
-def _wait(context: Context, service: str, number: int, state: int) -> tuple[str, Pushed]:
-    """Why the revision could not be loaded (empty: it could), and who said so."""
-    context.pusher.push(state)
-    pushed = context.pusher.await_loaded(state, LOAD_S)
-    name = f"{service}/{number}"
-    reasons = {report.failed[name] for report in pushed.reports if name in report.failed}
-    return "; ".join(sorted(reasons)), pushed
-
-
-def _killed(context: Context, service: str, number: int) -> str:
-    """By which signal the revision has ended a replica that is silent now; empty if it has not."""
-    for _ in range(LOOKS):
-        charge(context.database, context.settings.home, context.clock)
-        with context.database.reading() as session:
-            crashes = crashes_of(session, service, number)
-        if crashes:
-            return f"it killed a replica ({crashes[-1].cause})"
-        time.sleep(LOOK_S)  # the reconciler may have found it first, and be writing it down
-    return ""
-
-
 def _move(context: Context, service: str, revision: int, why: str) -> Deployed:
-    with context.database.session() as session:
+    with context.database.reading() as session:
         row = session.get_one(RevisionRow, (service, revision))
-        _add_move(session, context, service, {str(revision): 100.0}, why)
-        number = state_number.bump(session)
-    pushed = context.pusher.push(number)
+    pushed = shift(context, service, Aim({revision: ALL_PERCENT}), why)
     return Deployed(
         service=service,
         revision=revision,
@@ -275,10 +225,6 @@ def _move(context: Context, service: str, revision: int, why: str) -> Deployed:
         replicas=len(pushed.reports),
         silent=pushed.silent,
     )
-
-
-def _add_move(session: Session, context: Context, service: str, weights: dict[str, float], why: str) -> None:
-    session.add(TrafficMoveRow(service=service, weights=weights, who=context.who, why=why, at=context.clock.now()))
 
 
 def _as_text(weights: Mapping[int, float]) -> dict[str, float]:

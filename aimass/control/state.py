@@ -10,7 +10,7 @@ from aimass.control.revisions.standing import Standing, standings
 from aimass.core.ids import RevisionId
 from aimass.database import state_number
 from aimass.database.tables import KeyRow, RevisionRow, ServiceRow
-from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
+from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState, TrafficState
 
 PINNED = "pinned"  # of each revision by itself: the one that is being deployed may say otherwise than the one that runs
 
@@ -67,7 +67,9 @@ def _service(
                 row.layout,
                 aside=aside.get((name, row.number), ""),
                 pinned=row.document["limits"].get(PINNED, False),
+                payloads=row.document.get("payloads"),
             )
             for row in rows
         ),
+        traffic=TrafficState(standing.policy, standing.options, standing.pieces),
     )

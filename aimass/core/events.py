@@ -28,6 +28,7 @@ class Trace:
     total_s: float = 0.0
     node_s: dict[str, float] = field(default_factory=dict)
     degraded: str = ""  # nodes that the answer had to do without, joined by commas
+    probability: float = 1.0  # with which the revision was chosen for it
 
 
 @dataclass(frozen=True, slots=True)

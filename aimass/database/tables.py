@@ -136,7 +136,7 @@ class RevisionRow(Base):
 
 
 class TrafficMoveRow(Base):
-    """A service's traffic from here on: revision number (as text) → per cent; empty: undeployed."""
+    """A service's traffic from here on: revision number (as text) → per cent; empty: undeployed. At 0: held ready."""
 
     __tablename__ = "traffic_moves"
     id: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=True)
@@ -145,6 +145,10 @@ class TrafficMoveRow(Base):
     who: Mapped[str]
     why: Mapped[str]
     at: Mapped[float]
+    policy: Mapped[str] = mapped_column(default="weighted", server_default="weighted")
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    course: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # of a policy that moves by itself: from, to, since
+    pieces: Mapped[list[list[int]] | None] = mapped_column(JSON)  # serving.traffic.cut.Pieces
 
 
 class StateNumberRow(Base):

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import aimass
-from aimass.core.errors import AimassError, Bug, SlowBody, TooLarge, Unavailable
+from aimass.core.errors import AimassError, Bug, NotFound, SlowBody, TooLarge, Unavailable
 from aimass.core.events import Trace
 from aimass.core.ids import RevisionId
 from aimass.core.settings import Settings
@@ -37,7 +37,7 @@ BODY_S = 60.0  # a body that has not arrived by then is given up, unless the ser
 GONE = 499  # nginx's number for a caller that closed the connection
 LOOPBACK = ("127.0.0.1", "::1")
 OPENAI = "/v1/"  # paths whose answers and errors are in OpenAI's shape
-SCOPES = {"metrics": ("read",), "embed": ("predict",)}  # that a verb needs one of, where not just any will do
+SCOPES = {"metrics": ("read",), "embed": ("predict",), "feedback": ("feedback",)}  # that a verb needs one of, where not just any will do
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 
@@ -54,6 +54,7 @@ class GatewayApp:
         self._parts = parts
         self._now = parts.clock.monotonic
         self._time = parts.clock.now
+        self._max_body_bytes = settings.max_body_bytes
         self._inference = Inference(parts, settings.max_body_bytes)
         self._prefix = sha256(name.encode()).hexdigest()[:8] + f"{round(parts.clock.now() * 1e3):011x}"
         self._count = 0
@@ -64,6 +65,7 @@ class GatewayApp:
         self.closes: Callable[[], bool] = lambda: False
         self.whole_metrics: Callable[[], Awaitable[bytes]] | None = None
         self.watching: tuple[Watching, ...] = ()
+        self.feedback: Callable[[Call], Awaitable[Reply]] | None = None
         self._verbs: dict[str, Verb] = {
             "health": lambda call, _: Reply(Head(200, TEXT), b"success", call.request_id),
             "live": lambda call, _: json_reply({"live": True}, call.request_id),
@@ -77,6 +79,7 @@ class GatewayApp:
             "model": self._model,
             "model_ready": self._model_ready,
             "metrics": self._metrics,
+            "feedback": self._feedback,
             "openai_models": lambda call, _: json_reply(list_models(self.table), call.request_id),
             "openai_model": lambda call, endpoint: json_reply(describe_model(_service_of(endpoint)), call.request_id),
         }
@@ -97,6 +100,11 @@ class GatewayApp:
         service = self.table.services.get(name[0])
         if service is not None and name[1] in service.targets:
             service.targets[name[1]].take(plan)
+
+    @property
+    def prefix(self) -> str:
+        """What the ids of all its requests begin with."""
+        return self._prefix
 
     @property
     def keys(self) -> Keys:
@@ -265,12 +273,13 @@ class GatewayApp:
             raise _too_large(self._settings.max_body_bytes)
         if endpoint.verb != "infer":
             if endpoint.verb != "embed":
+                call.body = body
                 return None
             body = open_body(call.headers, body, self._settings.max_body_bytes)
             call.endpoint = endpoint = find_endpoint(self.table, body.model)
         service = endpoint.service
         assert service is not None
-        return self._inference.prepare(call, endpoint.target or service.pick(call.request_id), body)
+        return self._inference.prepare(call, endpoint.target or service.pick(call, body, self._max_body_bytes), body)
 
     def _start(self, call: Call, job: Job | None) -> Answer:
         """A call that is no inference, or a long one."""
@@ -313,7 +322,7 @@ class GatewayApp:
         trace = Trace(call.request_id, call.codec.protocol, service=service, revision=revision, status=status)
         trace.plan = target.plan.plan if target else ""
         trace.key_id, trace.account = (call.key.id, call.key.account) if call.key else ("", "")
-        trace.error_kind, trace.error = kind, error
+        trace.error_kind, trace.error, trace.probability = kind, error, call.probability
         trace.bytes_in, trace.bytes_out = call.received, size
         trace.total_s = self._now() - call.started
         self._parts.recorder.record(trace)
@@ -324,13 +333,18 @@ class GatewayApp:
         return json_reply(self.table.index(), call.request_id)
 
     def _model(self, call: Call, endpoint: Endpoint) -> Reply:
-        return json_reply(endpoint.describe(call.request_id), call.request_id)
+        return json_reply(endpoint.describe(call), call.request_id)
 
     def _model_ready(self, call: Call, endpoint: Endpoint) -> Reply:
         service = _service_of(endpoint)
         if endpoint.target is None and not service.is_ready:
             raise Unavailable(f"service {service.name!r} is not ready", retry_after_s=1)
         return json_reply({"name": service.name, "ready": True}, call.request_id)
+
+    def _feedback(self, call: Call, _: Endpoint) -> Awaitable[Reply]:
+        if self.feedback is None:
+            raise NotFound("this platform keeps no receipts, so it takes no feedback: AIMASS_RECEIPTS_DAYS is 0")
+        return self.feedback(call)
 
     def _metrics(self, call: Call, _: Endpoint) -> Reply | Awaitable[Reply]:
         if self.whole_metrics is None:

@@ -37,7 +37,20 @@ TOGETHER_ROWS = 256  # rows that run as one: 64 kB of 64 features, well inside a
 class Call:
     """A call whose caller may make it."""
 
-    __slots__ = ("allowed_s", "codec", "endpoint", "headers", "key", "received", "request_id", "started", "target")
+    __slots__ = (
+        "allowed_s",
+        "body",
+        "codec",
+        "endpoint",
+        "headers",
+        "key",
+        "probability",
+        "received",
+        "request",
+        "request_id",
+        "started",
+        "target",
+    )
 
     def __init__(self, started: float, headers: Headers, request_id: str, codec: "Codec") -> None:
         self.started = started  # monotonic seconds, at its head
@@ -48,7 +61,10 @@ class Call:
         self.key: Key | None = None
         self.endpoint: Endpoint | None = None
         self.target: Target | None = None
+        self.probability = 1.0  # with which the revision was chosen for it
+        self.request: InferRequest | None = None  # once it was read
         self.received = 0  # bytes of the body, as they came
+        self.body: Any = None  # of a call that is no inference
 
 
 class Job:
@@ -137,7 +153,7 @@ class Inference:
         """The call decoded and checked. Errors pass through."""
         arrived = self._now()
         call.target = target
-        request = call.codec.read(call, target, body, self._max_body_bytes)
+        call.request = request = call.codec.read(call, target, body, self._max_body_bytes)
         job = Job(call, target, request, arrived, self._now())
         allowed = target.deadline_s
         if call.allowed_s is not None:
@@ -308,7 +324,7 @@ class Inference:
         if job.degraded:
             target.series.degraded += 1
         if self._recorder.wants(call.started + job.total_s):
-            self._recorder.record(_trace(job))
+            self._recorder.record(trace_of(job))
         for watcher in target.watchers:
             watcher.answered(job)
         return job.answer
@@ -346,7 +362,8 @@ def _node_us(job: Job) -> str:
     return "{" + ",".join(parts) + "}"
 
 
-def _trace(job: Job) -> Trace:
+def trace_of(job: Job) -> Trace:
+    """What is known about an answered call."""
     call, target, request, key = job.call, job.target, job.request, job.call.key
     assert key is not None
     return Trace(
@@ -369,6 +386,7 @@ def _trace(job: Job) -> Trace:
         total_s=job.total_s,
         node_s=job.nodes or {},
         degraded=job.degraded,
+        probability=call.probability,
     )
 
 

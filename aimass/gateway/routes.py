@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aimass.core.errors import AimassError, NotFound, Unavailable, WrongMethod
 from aimass.core.ids import RevisionId
 from aimass.core.signature import Signature
+from aimass.gateway.choosing import known_by
 from aimass.gateway.metrics import Metrics, Series
 from aimass.gateway.protocols.http import JSON, OCTETS, Head
 from aimass.gateway.protocols.oip import AnswerWriter, RequestReader, describe
@@ -16,8 +17,11 @@ from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceSta
 from aimass.gateway.watching import Watcher
 from aimass.metering.journal import EventEncoder
 from aimass.serving.executor import Slot
-from aimass.serving.traffic.base import ALL_PERCENT, Traffic
-from aimass.serving.traffic.making import make_traffic
+from aimass.serving.traffic.base import ALL_PERCENT, BY
+from aimass.serving.traffic.cut import Cut, recut
+
+if TYPE_CHECKING:
+    from aimass.gateway.infer import Call
 
 Plans = Mapping[RevisionId, Plan]
 
@@ -36,6 +40,8 @@ class Target:
         self.slot = slot
         self.gate: Gate | None = None  # while it is in quarantine
         self.watchers: tuple[Watcher, ...] = ()
+        self.payloads = revision.payloads
+        self.feedback = revision.feedback
         self.deadline_s = _deadline_s(service.limits)
         self.reader = RequestReader(plan.signature, service.limits.max_batch)
         self.answers = AnswerWriter(service.name, revision.number)
@@ -74,29 +80,33 @@ class Service:
         self,
         state: ServiceState,
         targets: dict[int, Target],
-        traffic: Traffic | None,
+        cut: Cut | None,
         why_not: str,
         again_s: float = 1.0,
     ) -> None:
         self.name = state.name
         self.deadline_s = _deadline_s(state.limits)
         self.targets = targets
-        self.traffic = traffic
+        self.cut = cut
         self._why_not = why_not
         self._again_s = again_s  # after which a caller may try again; 0: that does not help
-        self._only = targets[traffic.only] if traffic is not None and traffic.only else None
+        self._only = targets[cut.only] if cut is not None and cut.only else None
+        self._known = known_by(state.traffic.options.get(BY, ""))
+        self._main = targets[max(cut.shares, key=lambda number: (cut.shares[number], number))] if cut else None
 
-    def pick(self, request_id: str) -> Target:
-        """The revision for a call; ``Unavailable`` while none is loaded."""
+    def pick(self, call: "Call", body: Any = None, max_bytes: int = 0) -> Target:
+        """The revision for a call, which learns how probable that was; ``Unavailable`` while none is loaded."""
         if self._only is not None:
             return self._only
-        if self.traffic is None:
+        if self.cut is None or self._main is None:
             raise Unavailable(f"service {self.name!r} {self._why_not}", retry_after_s=self._again_s)
-        return self.targets[self.traffic.choose(request_id)]
+        number = self.cut.choose(self._known(call, self._main, body, max_bytes))
+        call.probability = self.cut.shares[number]
+        return self.targets[number]
 
     @property
     def is_ready(self) -> bool:
-        return self.traffic is not None
+        return self.cut is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +119,17 @@ class Endpoint:
     target: Target | None = None
     is_open: bool = False  # answers without a key
 
-    def describe(self, request_id: str) -> dict[str, Any]:
+    def describe(self, call: "Call") -> dict[str, Any]:
         """The metadata of the service or revision that a call names."""
         assert self.service is not None
-        target = self.pick(request_id)
+        target = self.pick(call)
         numbers = [target.revision] if self.target else sorted(self.service.targets)
         return describe(self.service.name, numbers, target.plan.plan, target.signature)
 
-    def pick(self, request_id: str) -> Target:
+    def pick(self, call: "Call") -> Target:
         """The revision that the call names, else the one that the traffic chooses."""
         assert self.service is not None
-        return self.target or self.service.pick(request_id)
+        return self.target or self.service.pick(call)
 
 
 @dataclass(frozen=True)
@@ -210,13 +220,21 @@ def _service(state: ServiceState, plans: Plans, metrics: Metrics, old: Service |
     if not weights:
         return Service(state, targets, None, why_not or "takes no calls; try again soon", 0.0 if why_not else 1.0)
     if weights.keys() <= targets.keys():
-        return Service(state, targets, make_traffic(weights), "")
-    if old is not None and old.traffic is not None and not aside.keys() & old.traffic.weights.keys():
-        return Service(state, {**old.targets, **targets}, old.traffic, "")
+        return Service(state, targets, _cut(state, weights), "")
+    if old is not None and old.cut is not None and not aside.keys() & old.cut.shares.keys():
+        return Service(state, {**old.targets, **targets}, old.cut, "")
     loaded = {number: weight for number, weight in weights.items() if number in targets}
     if loaded:
-        return Service(state, targets, make_traffic(_scaled(loaded)), "")
+        return Service(state, targets, _cut(state, _scaled(loaded)), "")
     return Service(state, targets, None, "is being loaded; try again soon")
+
+
+def _cut(state: ServiceState, weights: Mapping[int, float]) -> Cut:
+    """As control made it; of fewer revisions than it was made for, every replica takes the same callers elsewhere."""
+    pieces = state.traffic.pieces
+    if {number for number, _ in pieces} != weights.keys():
+        pieces = recut(pieces, weights)
+    return Cut(pieces, state.name)
 
 
 def _scaled(weights: Mapping[int, float]) -> dict[int, float]:
@@ -256,6 +274,7 @@ def _paths(services: Mapping[str, Service]) -> list[tuple[str, Endpoint]]:
         ("/v2/repository/index", Endpoint("GET", "index")),
         ("/v1/embeddings", Endpoint("POST", "embed")),
         ("/v1/models", Endpoint("GET", "openai_models")),
+        ("/v2/feedback", Endpoint("POST", "feedback")),
     ]
     for name, service in services.items():
         base = f"/v2/models/{name}"

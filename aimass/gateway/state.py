@@ -8,6 +8,7 @@ from typing import Any
 from aimass.core.ids import RevisionId
 from aimass.serving.batching.rules import Rules
 from aimass.serving.nodes.wire import NodesState
+from aimass.serving.traffic.cut import Pieces
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,34 @@ class RevisionState:
     layout: Mapping[str, Any]  # serving.layout.Layout as JSON
     aside: str = ""  # why it is not to be loaded, after "revision N": "was put aside: …"
     pinned: bool = False  # its document says so
+    payloads: Mapping[str, Any] | None = None  # what its document says of them (graph.document.payloads)
+    feedback: Mapping[str, Any] = field(default_factory=dict)  # members, classes (monitoring.feedback.learnable)
+
+
+@dataclass(frozen=True)
+class TrafficState:
+    """How callers are spread over the revisions with traffic."""
+
+    policy: str = "weighted"  # a key of serving.traffic.TRAFFIC
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pieces: Pieces = ()  # the cut that is in force; none: a new one of the weights
+
+
+@dataclass(frozen=True)
+class ShadowState:
+    """Who runs a share of a service's calls too, and is compared with what was answered: a revision, or a version in
+    the place of a node."""
+
+    name: str  # the revision's number, or NODE=MODEL@VERSION
+    share: float  # per cent of the calls
+    revision: int  # that is the shadow; of a node's: the one whose calls it looks at
+    node: str = ""
+    plan: int = 0  # the number of a node's own plan
+    layout: Mapping[str, Any] | None = None  # of that plan
+
+    def plan_of(self, service: str) -> RevisionId:
+        """What is loaded for it. No service's name holds a ``~``."""
+        return (f"{service}~{self.node}", self.plan) if self.node else (service, self.revision)
 
 
 @dataclass(frozen=True)
@@ -59,6 +88,19 @@ class ServiceState:
     limits: Limits
     weights: Mapping[int, float]
     revisions: tuple[RevisionState, ...]
+    traffic: TrafficState = field(default_factory=TrafficState)
+    shadows: tuple[ShadowState, ...] = ()
+
+    @property
+    def plans(self) -> dict[RevisionId, RevisionState]:
+        """All that replicas are to load of it."""
+        own = {(self.name, item.number): item for item in self.revisions}
+        beside = {
+            shadow.plan_of(self.name): RevisionState(shadow.plan, "", shadow.layout)
+            for shadow in self.shadows
+            if shadow.layout is not None
+        }
+        return {**own, **beside}
 
     @property
     def pinned(self) -> set[int]:
@@ -105,7 +147,14 @@ def _service(data: Mapping[str, Any]) -> ServiceState:
         limits=Limits(**data["limits"]),
         weights={int(number): weight for number, weight in data["weights"].items()},
         revisions=tuple(RevisionState(**item) for item in data["revisions"]),
+        traffic=_traffic(data.get("traffic", {})),
+        shadows=tuple(ShadowState(**item) for item in data.get("shadows", ())),
     )
+
+
+def _traffic(data: Mapping[str, Any]) -> TrafficState:
+    pieces = tuple((int(number), int(count)) for number, count in data.get("pieces", ()))
+    return TrafficState(**{**data, "pieces": pieces})
 
 
 @dataclass(frozen=True)
@@ -122,6 +171,7 @@ class ReplicaReport:
     bound_bytes: int = 0  # what they may hold
     failed: Mapping[str, str] = field(default_factory=dict)  # "service/revision" → why it could not be loaded
     held: Mapping[str, str] = field(default_factory=dict)  # "service/revision" → why it is in quarantine here
+    shadows: Mapping[str, str] = field(default_factory=dict)  # "service/shadow" → why it failed last
     in_flight: float = 0.0
     connections: int = 0
     requests_per_s: float = 0.0

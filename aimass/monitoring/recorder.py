@@ -95,6 +95,8 @@ def _line(at: float, replica: str, trace: Trace) -> bytes:
     }
     if trace.client_id:
         record["client_id"] = trace.client_id
+    if trace.probability < 1:
+        record["probability"] = trace.probability
     if trace.degraded:
         record["degraded"] = trace.degraded.split(",")
     if trace.error:

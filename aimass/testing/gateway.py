@@ -21,10 +21,11 @@ from aimass.core.settings import Settings
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.gateway.app import GatewayApp
 from aimass.gateway.door import Door
-from aimass.gateway.infer import Parts
+from aimass.gateway.infer import Call, Headers, Parts
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.protocols.direct import direct_protocol
 from aimass.gateway.protocols.heads import BoundedProtocol
+from aimass.gateway.protocols.oip_http import HTTP
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState
 from aimass.graph.graph import INPUT, Source
 from aimass.metering.journal import Journal
@@ -124,6 +125,11 @@ class StubPlan:
 def key(name: str = "key-1", secret: str = SECRET, **more: Any) -> KeyState:
     digest = hashlib.sha256(secret.encode()).hexdigest()
     return KeyState(name, "default", digest, more.pop("scopes", ("predict", "read")), **more)
+
+
+def heard(request_id: str, headers: Headers | None = None) -> Call:
+    """A call of which no more is known yet."""
+    return Call(0.0, headers or {}, request_id, HTTP)
 
 
 def service(

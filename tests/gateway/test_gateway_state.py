@@ -20,7 +20,7 @@ from aimass.serving.layout import Fanout, Layout
 from aimass.serving.loader import Known, LoadedPlan
 from aimass.serving.plans.fanout import layout_of
 from aimass.serving.remote import Remotes
-from aimass.testing.gateway import SIGNATURE, Gateway, StubPlan, body, connect, key, layout, nowhere, service
+from aimass.testing.gateway import SIGNATURE, Gateway, StubPlan, body, connect, heard, key, layout, nowhere, service
 
 
 class Elsewhere:
@@ -74,7 +74,7 @@ def _table(before: Table | None, *services: ServiceState, loaded: tuple[int, ...
 
 
 def _picked(table: Table) -> set[int]:
-    return {table.services["iris"].pick(f"request-{index}").revision for index in range(200)}
+    return {table.services["iris"].pick(heard(f"request-{index}")).revision for index in range(200)}
 
 
 def test_calls_go_where_the_weights_say() -> None:

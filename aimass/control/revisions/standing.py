@@ -1,13 +1,16 @@
 """What the database says about a service's revisions: which take traffic, which stay loaded, which was before."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from aimass.core.errors import NotFound
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
+from aimass.serving.traffic.cut import Pieces, recut
+from aimass.serving.traffic.making import WEIGHTED
 
 
 @dataclass(frozen=True)
@@ -15,11 +18,15 @@ class Standing:
     """One service at one moment; numbers only."""
 
     weights: Mapping[int, float]  # empty: not deployed
-    readied: frozenset[int]  # revisions at 0 %, which come back
-    served: frozenset[int]  # revisions that ever took traffic
+    readied: frozenset[int]  # revisions at 0 %, held ready
+    named: frozenset[int]  # revisions that ever took traffic, or were held ready
     good: tuple[int, ...]  # revisions without an error, ascending
     line: tuple[int, ...]  # what rollbacks walk back, the newest last; see ``line_of``
     moved_at: float | None
+    policy: str = WEIGHTED
+    options: Mapping[str, Any] = field(default_factory=dict)
+    course: Mapping[str, Any] | None = None  # of a policy that moves by itself
+    pieces: Pieces = ()
 
     @property
     def is_deployed(self) -> bool:
@@ -31,8 +38,14 @@ class Standing:
         return _main(self.weights)
 
     @property
+    def back(self) -> int | None:
+        """The revision to roll back to: the main one, while a newcomer that never was it shares its traffic; else the
+        one before."""
+        return self.main if self.weights.keys() - set(self.line) else self.before
+
+    @property
     def before(self) -> int | None:
-        """The revision to roll back to: what was live before the main one, if it can be loaded, else before that."""
+        """What was live before the main revision, if it can be loaded, else before that."""
         if not self.is_deployed:
             return None
         return next(
@@ -41,9 +54,9 @@ class Standing:
 
     @property
     def candidate(self) -> int | None:
-        """A revision that is being deployed: newer than all that ever served."""
+        """A revision that is being deployed: newer than all that any move names."""
         newest = self.good[-1] if self.good else None
-        return newest if newest is not None and newest > max(self.served, default=0) else None
+        return newest if newest is not None and newest > max(self.named, default=0) else None
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -58,17 +71,17 @@ class Standing:
 _NOTHING = Standing({}, frozenset(), frozenset(), (), (), None)
 
 
-def stand(moves: Iterable[Mapping[int, float]], good: Iterable[int], moved_at: float | None = None) -> Standing:
+def stand(moves: Iterable[Mapping[int, float]], good: Iterable[int]) -> Standing:
     """Where a service stands after these moves of its traffic, oldest first; an empty one undeployed it."""
     history = list(moves)
     newest = history[-1] if history else {}
     return Standing(
         weights=_with_traffic(newest),
         readied=_readied(newest),
-        served=frozenset(number for weights in history for number in _with_traffic(weights)),
+        named=frozenset(number for weights in history for number in weights),
         good=tuple(good),
         line=line_of(history),
-        moved_at=moved_at,
+        moved_at=None,
     )
 
 
@@ -113,8 +126,23 @@ def standings(session: Session, service: str | None = None) -> dict[str, Standin
     for name in names:
         rows = moved.get(name, [])
         weights = [{int(number): float(share) for number, share in row.weights.items()} for row in rows]
-        found[name] = stand(weights, good.get(name, ()), rows[-1].at if rows else None)
+        found[name] = _by(rows[-1] if rows else None, stand(weights, good.get(name, ())))
     return found
+
+
+def _by(newest: TrafficMoveRow | None, now: Standing) -> Standing:
+    """The same with how its newest move spreads calls."""
+    if newest is None:
+        return now
+    pieces: Pieces = tuple((number, count) for number, count in newest.pieces or ())
+    return replace(
+        now,
+        moved_at=newest.at,
+        policy=newest.policy,
+        options=newest.options,
+        course=newest.course,
+        pieces=pieces or (recut((), now.weights) if now.weights else ()),
+    )
 
 
 def standing(session: Session, service: str) -> Standing:

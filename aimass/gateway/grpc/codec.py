@@ -1,5 +1,6 @@
 """How calls to ModelInfer are read and answered: raw tensors by preference, typed ones where the caller sends such."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,8 @@ class OipOverGrpc:
         rows = reader.check(batch)
         if message.parameters and "priority" in message.parameters:
             check_priority(_whole(message, "priority"))
-        return InferRequest(batch, rows, _wanted(reader, message, bool(raws)), check_id(message.id), _timeout(message))
+        wanted = _wanted(reader, message, bool(raws))
+        return InferRequest(batch, rows, wanted, check_id(message.id), _timeout(message), _parameters(message))
 
     @staticmethod
     def write(job: Job) -> tuple[Answered, int]:
@@ -203,6 +205,15 @@ def _read_typed(read: TensorReader, tensor: Any, shape: list[int]) -> Array:
 def _refuse_shared_memory(tensor: Any) -> None:
     if tensor.parameters and "shared_memory_region" in tensor.parameters:
         raise Invalid(f"tensor {tensor.name!r}: shared memory is not offered; send the data", field=tensor.name)
+
+
+def _parameters(message: Any) -> Mapping[str, Any] | None:
+    if not message.parameters:
+        return None
+    return {
+        name: getattr(given, given.WhichOneof("parameter_choice") or "", None)
+        for name, given in message.parameters.items()
+    }
 
 
 def _timeout(message: Any) -> int:

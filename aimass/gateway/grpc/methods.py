@@ -15,7 +15,6 @@ from aimass.gateway.grpc.codec import GRPC, Answered, Asked, Refused
 from aimass.gateway.grpc.messages import ModelInferRequest, message
 from aimass.gateway.grpc.statuses import STATUS
 from aimass.gateway.infer import Call
-from aimass.gateway.routes import Endpoint
 
 Context = Any  # grpc.aio.ServicerContext, of messages as bytes
 Unary = Callable[[bytes, Context], Awaitable[bytes]]
@@ -121,20 +120,19 @@ class Methods:
         if isinstance(asked, Refused):
             return refuse(context, asked)
 
-        def index(_: Endpoint) -> Any:
+        def index(_: Call) -> Any:
             rows = self._app.table.index()
             return _RepositoryIndexResponse(models=[row for row in rows if row["state"] == "READY" or not asked.ready])
 
         return self._tell(context, "GET", "/v2/repository/index", index)
 
-    def _tell(self, context: Context, verb: str, path: str, make: Callable[[Endpoint], Any]) -> bytes:
+    def _tell(self, context: Context, verb: str, path: str, make: Callable[[Call], Any]) -> bytes:
         """The answer to a call that is no inference: admitted as the HTTP door admits the same."""
         call = self._app.begin(scope_of(context, verb, path), GRPC)
         if not isinstance(call, Call):
             return refuse(context, call)
-        assert call.endpoint is not None
         try:
-            told: bytes = make(call.endpoint).SerializeToString()
+            told: bytes = make(call).SerializeToString()
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
             return refuse(context, self._app.refuse(call, error))
         return told
@@ -168,8 +166,9 @@ def _path(name: str, version: str) -> str:
     return f"{base}/versions/{version.replace('/', '%2F')}" if version else base
 
 
-def _metadata(endpoint: Endpoint) -> Any:
-    told = endpoint.describe("")
+def _metadata(call: Call) -> Any:
+    assert call.endpoint is not None
+    told = call.endpoint.describe(call)
     for tensor in (*told["inputs"], *told["outputs"]):
         tensor.pop("parameters", None)
     return _ModelMetadataResponse(**told)

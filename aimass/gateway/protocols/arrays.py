@@ -68,7 +68,7 @@ def describe(app: GatewayApp, service: str, revision: int | None, key: str) -> S
         return call
     assert call.endpoint is not None
     try:
-        target = call.endpoint.pick(call.request_id)
+        target = call.endpoint.pick(call)
     except AimassError as error:
         refused: AimassError = app.refuse(call, error)
         return refused

@@ -31,6 +31,7 @@ class InferRequest:
     wanted: Wanted
     id: str = ""
     timeout_us: int = 0  # 0: none given
+    parameters: Mapping[str, Any] | None = None
 
 
 class RequestReader:
@@ -203,7 +204,8 @@ class RequestReader:
         if "priority" in parameters:
             check_priority(parameters["priority"])
         binary = parameters.get("binary_data_output", False)
-        return InferRequest(batch, rows, self._wanted(document.get("outputs"), binary is True), own_id, timeout)
+        wanted = self._wanted(document.get("outputs"), binary is True)
+        return InferRequest(batch, rows, wanted, own_id, timeout, parameters)
 
     def _wanted(self, outputs: Any, binary: bool) -> Wanted:
         if outputs is None:

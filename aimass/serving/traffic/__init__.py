@@ -1,3 +1,7 @@
 """How a service's calls spread over its revisions [extension point]."""
 
-TRAFFIC = {"weighted": "aimass.serving.traffic.weighted:WeightedTraffic"}
+TRAFFIC = {
+    "weighted": "aimass.serving.traffic.weighted:WeightedTraffic",
+    "sticky": "aimass.serving.traffic.sticky:StickyTraffic",
+    "steps": "aimass.serving.traffic.steps:StepsTraffic",
+}

@@ -1,19 +1,13 @@
-"""Weighted traffic: [0, 1) cut into one piece per revision, newest first, each as long as its weight."""
+"""Weighted traffic: the shares that were named, each call by itself."""
 
-from bisect import bisect_right
 from collections.abc import Mapping
-from itertools import accumulate
 
-from aimass.serving.traffic.base import ALL_PERCENT, Traffic
+from aimass.serving.traffic.base import Traffic, Weights
+from aimass.serving.traffic.rewards import Rewards
 
 
 class WeightedTraffic(Traffic):
-    """While the newest revision's weight grows, callers only ever move to it, never back."""
+    """A call's bucket is that of its request id."""
 
-    def __init__(self, weights: Mapping[int, float]) -> None:
-        super().__init__(weights)
-        self._revisions = sorted(self.weights, reverse=True)
-        self._ends = [end / ALL_PERCENT for end in accumulate(self.weights[number] for number in self._revisions)][:-1]
-
-    def _choose(self, point: float) -> int:
-        return self._revisions[bisect_right(self._ends, point)]
+    def _shares(self, elapsed_s: float, rewards: Mapping[int, Rewards]) -> Weights:
+        return self.weights

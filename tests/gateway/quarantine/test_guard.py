@@ -16,7 +16,7 @@ from aimass.gateway.routes import Table, build_table
 from aimass.gateway.state import GatewayState
 from aimass.serving.loader import LoadedPlan
 from aimass.serving.marks.marks import Marks
-from aimass.testing.gateway import ROWS, Gateway, StubPlan, body, connect, key, scores, service
+from aimass.testing.gateway import ROWS, Gateway, StubPlan, body, connect, heard, key, scores, service
 
 HOG = "/v2/models/hog/infer"
 
@@ -103,7 +103,7 @@ def test_traffic_of_a_revision_that_is_put_aside_goes_to_those_beside_it(plan: L
     plans = {("iris", 1): plan, ("iris", 2): plan}
     table = build_table(GatewayState(1, (), (split,)), plans, Metrics(), None)
     table = build_table(GatewayState(2, (), (aside,)), plans, Metrics(), table)
-    assert {table.services["iris"].pick(str(number)).revision for number in range(50)} == {1}
+    assert {table.services["iris"].pick(heard(str(number))).revision for number in range(50)} == {1}
 
 
 def test_calls_do_not_fall_back_on_a_revision_that_is_put_aside_while_its_successor_loads(plan: LoadedPlan) -> None:
@@ -114,7 +114,7 @@ def test_calls_do_not_fall_back_on_a_revision_that_is_put_aside_while_its_succes
     table = build_table(GatewayState(1, (), (before,)), plans, Metrics(), None)
     table = build_table(GatewayState(2, (), (after,)), plans, Metrics(), table)
     with pytest.raises(Unavailable, match="is being loaded"):
-        table.services["iris"].pick("any")
+        table.services["iris"].pick(heard("any"))
 
 
 def test_a_call_under_way_is_charged_to_its_own_revision_not_to_one_beside_it(plan: LoadedPlan) -> None:

@@ -12,6 +12,7 @@ def upgrade() -> None:
     _leases()
     _feedback()
     _shadows()
+    _rollouts()
 
 
 def _traffic() -> None:
@@ -108,3 +109,56 @@ def _shadows() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_shadow_moves"),
     )
     op.create_index("ix_shadow_moves_service_shadow", "shadow_moves", ["service", "shadow", "id"])
+
+
+def _rollouts() -> None:
+    op.create_table(
+        "rollouts",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("baseline", sa.Integer(), nullable=False),
+        sa.Column("plan", sa.JSON(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["service", "revision"], ["revisions.service", "revisions.number"], name="fk_rollouts_service_revisions"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_rollouts"),
+    )
+    op.create_index("ix_rollouts_service", "rollouts", ["service", "id"])
+    op.create_table(
+        "rollout_moves",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("rollout", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("share", sa.Double(), nullable=False),
+        sa.Column("evidence", sa.JSON(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_rollout_moves_rollout_rollouts"),
+        sa.PrimaryKeyConstraint("id", name="pk_rollout_moves"),
+    )
+    op.create_index("ix_rollout_moves_rollout", "rollout_moves", ["rollout", "id"])
+    op.create_table(
+        "rollout_looks",
+        sa.Column("rollout", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("share", sa.Double(), nullable=False),
+        sa.Column("evidence", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_rollout_looks_rollout_rollouts"),
+        sa.PrimaryKeyConstraint("rollout", "at", name="pk_rollout_looks"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "rollout_memories",
+        sa.Column("rollout", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("counted", sa.JSON(), nullable=False),
+        sa.Column("guards", sa.JSON(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_rollout_memories_rollout_rollouts"),
+        sa.PrimaryKeyConstraint("rollout", name="pk_rollout_memories"),
+    )

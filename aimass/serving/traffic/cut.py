@@ -1,0 +1,123 @@
+"""Which callers a revision has: all keys hashed into a million buckets, and the buckets cut into pieces.
+
+Raising a revision's weight must move callers toward it only. No cut that is made of the weights alone can promise that
+for three revisions or more (DECISIONS 47 has the proof), so a new cut is made of the one before: whoever must shrink
+gives up buckets, whoever may grow takes just those, nobody else's callers move.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from itertools import accumulate
+from math import floor
+
+BUCKETS = 1_000_000  # a weight counts to a ten-thousandth of a per cent
+PER_CENT = BUCKETS / 100
+NOBODY = 0
+
+Pieces = tuple[tuple[int, int], ...]
+"""(revision, buckets) from the first bucket on; together all of them."""
+
+
+class Cut:
+    """Chooses by a key; the same key gets the same revision while its bucket is that revision's."""
+
+    def __init__(self, pieces: Pieces, salt: str = "") -> None:
+        """``salt``: what makes the buckets of one service others than those of the next."""
+        self.pieces = pieces
+        self.shares = {number: count / BUCKETS for number, count in _sums(pieces).items()}
+        """Revision → the probability with which a key that nobody chose is its."""
+        self.only = pieces[0][0] if len(self.shares) == 1 else 0
+        """The revision that takes every call; 0 when there is a choice to make."""
+        self._revisions = [number for number, _ in pieces]
+        self._ends = list(accumulate(count for _, count in pieces))
+        self._salt = f"{salt}\0"
+
+    def choose(self, key: str) -> int:
+        """The key's revision."""
+        return self.only or self._revisions[bisect_right(self._ends, bucket(self._salt + key))]
+
+
+def bucket(key: str) -> int:
+    """From 0 to ``BUCKETS`` - 1: 64 bits of the key's BLAKE2b hash, scaled."""
+    hashed = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+    return hashed * BUCKETS >> 64
+
+
+def recut(before: Pieces, weights: Mapping[int, float]) -> Pieces:
+    """The pieces for these weights (revision → per cent, together 100) that move the fewest callers.
+
+    Each revision gets its weight to within a bucket per revision.
+    """
+    before = before or ((NOBODY, BUCKETS),)
+    have = _sums(before)
+    want = _wanted(have, weights)
+    kept, freed = _give_up(before, {number: count - want.get(number, 0) for number, count in have.items()})
+    takers = [(number, want[number] - have.get(number, 0)) for number in sorted(want)]
+    taken = _hand_out(freed, [(number, count) for number, count in takers if count > 0])
+    return _merge(sorted(kept + taken))
+
+
+def _sums(pieces: Pieces) -> dict[int, int]:
+    sums: dict[int, int] = {}
+    for number, count in pieces:
+        sums[number] = sums.get(number, 0) + count
+    return sums
+
+
+def _wanted(have: Mapping[int, int], weights: Mapping[int, float]) -> dict[int, int]:
+    """Buckets by revision. Who lacks less than a whole one takes none: so rounding alone moves nobody to a revision
+    whose weight has not grown."""
+    lack = {
+        number: round(weight * PER_CENT, 6) - have.get(number, 0) for number, weight in weights.items() if weight > 0
+    }
+    want = {number: have.get(number, 0) + (floor(x) if x > 1 else 0) for number, x in lack.items()}
+    surplus = sum(want.values()) - BUCKETS
+    if surplus < 0:
+        want[max(lack, key=lambda number: (lack[number], number))] -= surplus
+    givers = sorted((number for number in lack if lack[number] < 0), key=lambda number: lack[number])
+    for round_up in (False, True):
+        for number in givers if surplus > 0 else ():
+            most = 1 if round_up else floor(-lack[number])
+            want[number], surplus = want[number] - min(surplus, most), surplus - min(surplus, most)
+    return want
+
+
+def _give_up(pieces: Pieces, gives: dict[int, int]) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
+    """(start, revision, buckets) that stay, and (start, buckets) that are free; small pieces go first and whole."""
+    starts = [0, *accumulate(count for _, count in pieces)]
+    kept, freed = [], []
+    for index in sorted(range(len(pieces)), key=lambda index: (pieces[index][1], -index)):
+        number, count = pieces[index]
+        gone = min(count, max(0, gives[number]))
+        gives[number] -= gone
+        if count > gone:
+            kept.append((starts[index], number, count - gone))
+        if gone:
+            freed.append((starts[index] + count - gone, gone))
+    return kept, sorted(freed)
+
+
+def _hand_out(freed: Sequence[tuple[int, int]], takers: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    taken = []
+    left = [[number, count] for number, count in reversed(takers)]
+    for start, count in freed:
+        at = start
+        while at < start + count:
+            taker = left[-1]
+            part = min(taker[1], start + count - at)
+            taken.append((at, taker[0], part))
+            at, taker[1] = at + part, taker[1] - part
+            if not taker[1]:
+                left.pop()
+    return taken
+
+
+def _merge(pieces: Sequence[tuple[int, int, int]]) -> Pieces:
+    merged: list[tuple[int, int]] = []
+    for _, number, count in pieces:
+        if merged and merged[-1][0] == number:
+            merged[-1] = (number, merged[-1][1] + count)
+        else:
+            merged.append((number, count))
+    return tuple(merged)
