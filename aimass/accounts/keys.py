@@ -15,7 +15,7 @@ from aimass.core.errors import Denied, Invalid, NotFound, Unauthenticated
 from aimass.core.ids import AccountId, KeyId, new_id
 from aimass.database.tables import KeyRow
 
-SCOPES = ("predict", "read", "deploy", "train", "admin")
+SCOPES = ("predict", "feedback", "read", "deploy", "train", "admin")
 ADMIN = "admin"  # implies every scope
 PREFIX = "aim_"
 MAX_NAME = 100

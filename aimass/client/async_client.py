@@ -1,13 +1,14 @@
 """The client for calls from asyncio: the same as ``Client``, awaited."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from aimass.client import feedback as returns
 from aimass.client import wire
 from aimass.client.control import find_door
 from aimass.client.failures import failure, unreachable
@@ -57,6 +58,30 @@ class AsyncClient:
         except Invalid:
             self._inputs.pop((service, revision), None)  # another revision may take other inputs by now
             raise
+
+    async def feedback(
+        self,
+        request_id: str,
+        row: int | None = None,
+        *,
+        label: int | str | bool | None = None,
+        reward: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """What was right for a row of an earlier answer, or how good the answer was. Sent again it changes nothing;
+        to correct it, send an ``idempotency_key`` of its own."""
+        item = returns.item_of(request_id, row, label, reward, idempotency_key)
+        (outcome,) = await self.feedback_items([item])
+        if outcome.error is not None:
+            raise outcome.error
+
+    async def feedback_items(self, items: Iterable[returns.Item]) -> list[returns.Outcome]:
+        """The same for many, each an object as ``POST /v2/feedback`` takes it. One that is refused fails only
+        itself."""
+        outcomes: list[returns.Outcome] = []
+        for part, body in returns.bodies(items):
+            outcomes += returns.read(await self._send("POST", returns.PATH, content=body), part)
+        return outcomes
 
     async def inputs(self, service: str, revision: int | None = None) -> tuple[TensorSpec, ...]:
         """What the service takes, asked once and remembered."""

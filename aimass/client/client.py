@@ -1,13 +1,14 @@
 """The client for calls: numpy arrays in, numpy arrays out."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from aimass.client import feedback as returns
 from aimass.client import wire
 from aimass.client.control import find_door
 from aimass.client.failures import failure, unreachable
@@ -59,6 +60,30 @@ class Client:
         except Invalid:
             self._inputs.pop((service, revision), None)  # another revision may take other inputs by now
             raise
+
+    def feedback(
+        self,
+        request_id: str,
+        row: int | None = None,
+        *,
+        label: int | str | bool | None = None,
+        reward: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """What was right for a row of an earlier answer, or how good the answer was. Sent again it changes nothing;
+        to correct it, send an ``idempotency_key`` of its own."""
+        item = returns.item_of(request_id, row, label, reward, idempotency_key)
+        (outcome,) = self.feedback_items([item])
+        if outcome.error is not None:
+            raise outcome.error
+
+    def feedback_items(self, items: Iterable[returns.Item]) -> list[returns.Outcome]:
+        """The same for many, each an object as ``POST /v2/feedback`` takes it. One that is refused fails only
+        itself."""
+        outcomes: list[returns.Outcome] = []
+        for part, body in returns.bodies(items):
+            outcomes += returns.read(self._send("POST", returns.PATH, content=body), part)
+        return outcomes
 
     def inputs(self, service: str, revision: int | None = None) -> tuple[TensorSpec, ...]:
         """What the service takes, asked once and remembered."""

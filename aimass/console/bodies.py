@@ -1,5 +1,7 @@
 """Bodies of the control API. An unknown field is refused."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from aimass.registry.variants.int8 import MIN_COSINE
@@ -14,6 +16,22 @@ class DocumentBody(_Body):
 
     document: str = Field(description="The text of a service.yaml.")
     name: str = Field(default="service.yaml", description="What errors call it.")
+
+
+class DeployBody(DocumentBody):
+    """A service document to deploy."""
+
+    traffic: bool = Field(default=True, description="False: load it and hold it ready; the traffic stays as it is.")
+
+
+class TrafficBody(_Body):
+    """Where a service's traffic is to go."""
+
+    weights: dict[str, Any] = Field(description="Revision → per cent; together 100. At 0 a revision is held ready.")
+    policy: str = Field(default="weighted", description="weighted, sticky, steps, thompson, or module:attribute.")
+    options: dict[str, Any] = Field(default={}, description="Of the policy.")
+    sticky: str = Field(default="", description="What callers stick by: header:NAME, field:NAME or key.")
+    why: str = Field(default="", max_length=500)
 
 
 class ExplainBody(DocumentBody):
@@ -58,7 +76,7 @@ class KeyBody(_Body):
     """A key to be made."""
 
     name: str = Field(description="Whose or what it is for.")
-    scopes: list[str] = Field(description="Of predict, read, deploy, train, admin.")
+    scopes: list[str] = Field(description="Of predict, feedback, read, deploy, train, admin.")
     rate_per_s: float | None = Field(default=None, description="Requests a second over all replicas.")
     expires_at: float | None = Field(default=None, description="Seconds since 1970 UTC.")
 

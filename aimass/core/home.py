@@ -40,6 +40,26 @@ class Home:
         return self.path / "logs"
 
     @property
+    def receipts(self) -> Path:
+        """Which request was answered how, for feedback that comes later; see ``monitoring.feedback.receipts``."""
+        return self.path / "receipts"
+
+    @property
+    def feedback(self) -> Path:
+        """Replicas' journals of labels and rewards that are not in the database yet."""
+        return self.path / "feedback"
+
+    @property
+    def payloads(self) -> Path:
+        """What services were asked and answered, where they keep it; see ``monitoring.payloads``."""
+        return self.path / "payloads"
+
+    @property
+    def payload_key_file(self) -> Path:
+        """What opens the encrypted columns in there, and makes the hashes of the masked ones."""
+        return self.path / "payload-key"
+
+    @property
     def runs(self) -> Path:
         return self.path / "runs"
 

@@ -77,6 +77,14 @@ class Settings(BaseSettings):
     usage_events_hours: float = Field(default=24.0, ge=0)
     """Usage events are kept one by one for so long, then as sums by the hour, for ever."""
 
+    receipts_days: float = Field(default=7.0, ge=0)
+    receipts_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    """Feedback is taken for answers that are not older, nor more of them than fit; 0 days: none is, and no receipt is
+    written."""
+
+    feedback_days: float = Field(default=365.0, gt=0)
+    """Labels and rewards are kept one by one for so long after their answer, their sums by the hour for ever."""
+
     tls_cert: Path | None = None
     tls_key: Path | None = None
     """PEM files; both or none. Given, every door speaks TLS; not with ``ingress: serve``."""
@@ -111,6 +119,8 @@ class Settings(BaseSettings):
         if self.grpc_port in (self.port, self.control_port):
             other = "port" if self.grpc_port == self.port else "control_port"
             raise ValueError(f"grpc_port and {other} are both {self.grpc_port}; each door needs a port of its own")
+        if self.feedback_days < self.receipts_days:
+            raise ValueError("feedback_days is below receipts_days: a label that comes again could not be told")
         if self.gateway_min_replicas > self.gateway_max_replicas:
             raise ValueError("gateway_min_replicas is above gateway_max_replicas")
         return self

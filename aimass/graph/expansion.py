@@ -164,7 +164,13 @@ class Expansion:
             problem = item.accepts(outputs[item.name][1]) if item.name in outputs else "nothing"
             if problem:
                 raise place.error(f"its output {item.name!r} has {problem}; register it again")
-        return outputs
+        members = {
+            f"{full.removeprefix(inner.prefix)}.{item.name}": (Source(full, item.name), item)
+            for full, node in self.nodes.items()
+            for item in node.signature.outputs
+            if full.startswith(inner.prefix)
+        }
+        return {**members, **outputs}
 
     def _stand_in(self, name: str, fallback: str, known: Mapping[str, Given], place: Place) -> None:
         node = self.nodes[name]

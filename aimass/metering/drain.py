@@ -34,7 +34,7 @@ def drain_once(database: Database, folder: Path, limit: int = 10_000, clock: Clo
 
 
 def _drain_file(database: Database, path: Path, limit: int, clock: Clock) -> int:
-    dead = _owner_is_gone(path)  # asked before reading: what a living owner adds meanwhile is read next time
+    dead = owner_is_gone(path)  # asked before reading: what a living owner adds meanwhile is read next time
     drained = 0
     while drained < limit:
         if not dead and not _has_more(database, path):
@@ -61,15 +61,7 @@ def _drain_chunk(session: Session, path: Path, limit: int, now: float) -> tuple[
     if row is None:
         row = JournalRow(id=path.stem, offset=0, updated_at=now, rolled_seq=0)
         session.add(row)
-    try:
-        with path.open("rb") as file:
-            file.seek(row.offset)
-            chunk = file.read(CHUNK_BYTES)
-            if len(chunk) == CHUNK_BYTES and b"\n" not in chunk:
-                chunk += file.readline()  # one line longer than a chunk must not pass for the end of the file
-    except FileNotFoundError:
-        return 0, True
-    lines = chunk.split(b"\n")[:-1][:limit]
+    lines = read_lines(path, row.offset, limit)
     if not lines:
         return 0, True
     decoded = [decode_event(path.stem, line) for line in lines]
@@ -83,7 +75,20 @@ def _drain_chunk(session: Session, path: Path, limit: int, now: float) -> tuple[
     return len(events), False
 
 
-def _owner_is_gone(path: Path) -> bool:
+def read_lines(path: Path, offset: int, limit: int) -> list[bytes]:
+    """Up to ``limit`` whole lines of a journal from there on; none at its end, or where it is gone."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            chunk = file.read(CHUNK_BYTES)
+            if len(chunk) == CHUNK_BYTES and b"\n" not in chunk:
+                chunk += file.readline()  # one line longer than a chunk must not pass for the end of the file
+    except FileNotFoundError:
+        return []
+    return chunk.split(b"\n")[:-1][:limit]
+
+
+def owner_is_gone(path: Path) -> bool:
     """Whether nobody holds the journal's lock: the kernel lets it go with the process that held it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

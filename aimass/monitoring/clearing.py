@@ -5,13 +5,13 @@ from pathlib import Path
 from aimass.monitoring.tail import PATTERN
 
 
-def clear_old(folder: Path, before: float, max_bytes: int) -> int:
-    """Remove logs last written before that time (epoch seconds), then the oldest until all fit; the bytes freed.
+def clear_old(folder: Path, before: float, max_bytes: int, pattern: str = PATTERN) -> int:
+    """Remove files last written before that time (epoch seconds), then the oldest until all fit; the bytes freed.
 
     Safe while replicas write: each opens its file anew for every batch of lines.
     """
     found = []
-    for path in folder.glob(PATTERN):
+    for path in folder.glob(pattern):
         try:
             about = path.stat()
         except FileNotFoundError:

@@ -1,6 +1,6 @@
 """Journals into the database, for ever, in a thread that gives way to everything else on the machine.
 
-The same thread rolls up what has grown old there, and removes old request logs.
+The same thread takes feedback over, rolls up what has grown old, and removes old request logs.
 """
 
 import logging
@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from aimass.control.feedback.taking import Taking
 from aimass.core.clock import Clock
 from aimass.core.errors import AimassError
 from aimass.core.settings import Settings
@@ -34,9 +35,11 @@ class Draining:
         self._settings = settings
         self._clock = clock
         self._clear_at = clock.monotonic()
+        self._feedback = Taking(database, settings, clock)
 
     def step(self) -> bool:
         """One pass; whether there is more to do at once."""
+        self._feedback.step()
         now, journal = self._clock.now(), self._settings.home.journal
         full = drain_once(self._database, journal, EVENTS, self._clock) >= EVENTS
         if self._clock.monotonic() >= self._clear_at:

@@ -1,0 +1,33 @@
+"""What a replica needs to write receipts and take feedback, put together and into its app."""
+
+from aimass.core.clock import Clock
+from aimass.core.settings import Settings
+from aimass.gateway.app import GatewayApp
+from aimass.gateway.feedback.desk import FeedbackDesk
+from aimass.gateway.feedback.watching import ReceiptWatching
+from aimass.metering.journal import Journal
+from aimass.monitoring.feedback.book import Book
+from aimass.monitoring.feedback.receipts import Receipts
+
+
+class OpenFeedback:
+    """Of one replica, until it is closed. Where no receipts are to be kept nothing is opened, and nothing costs."""
+
+    def __init__(self, gateway: GatewayApp, settings: Settings, name: str, clock: Clock) -> None:
+        self._closes: list[Book | Journal] = []
+        if settings.receipts_days == 0:
+            return
+        home = settings.home
+        book, journal = Book(home.receipts, gateway.prefix), Journal(home.feedback, name)
+        watching = ReceiptWatching(book, clock)
+        desk = FeedbackDesk(Receipts(home.receipts), journal, clock, watching.flush, lambda: gateway.table)
+        gateway.watching = (*gateway.watching, watching)
+        gateway.feedback = desk.take
+        self._watching = watching
+        self._closes = [book, journal]
+
+    def close(self) -> None:
+        if self._closes:
+            self._watching.flush()
+        for item in self._closes:
+            item.close()

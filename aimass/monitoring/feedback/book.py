@@ -1,0 +1,52 @@
+"""A replica's receipts as files: the request id says in which one to look. Survives its process, not its machine."""
+
+import logging
+import os
+from pathlib import Path
+
+SUFFIX = ".receipts"
+PART_BYTES = 16 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Book:
+    """Appends lines (see ``receipt``). A file is named after the replica's start and the first call that can be in
+    it; a slow call may be in the next one."""
+
+    def __init__(self, folder: Path, prefix: str, part_bytes: int = PART_BYTES) -> None:
+        self._folder = folder
+        self._prefix = prefix
+        self._part_bytes = part_bytes
+        self._descriptor = -1
+        self._size = 0
+        self._highest = 0
+        self.lost = 0  # lines that the disk did not take
+
+    def write(self, lines: bytes, count: int, highest: int) -> None:
+        """``count`` whole lines, with no call after the ``highest``. Never raises: an answer needs no receipt."""
+        try:
+            if self._descriptor < 0 or self._size >= self._part_bytes:
+                self._begin()
+            written = os.write(self._descriptor, lines)
+        except OSError as error:
+            written = 0
+            if not self.lost:
+                _log.warning("receipts are lost, so no feedback will be taken for their answers: %s", error)
+        self._size += written
+        self._highest = max(self._highest, highest)
+        if written != len(lines):
+            self.lost += count - lines.count(b"\n", 0, written)
+            self._size = self._part_bytes  # what was cut off stays the end of its file
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _begin(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{self._prefix}-{self._highest + 1:08x}{SUFFIX}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.close()
+        self._descriptor, self._size = descriptor, os.fstat(descriptor).st_size

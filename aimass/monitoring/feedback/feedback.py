@@ -1,0 +1,161 @@
+"""One label or reward: as a caller sends it, checked against the receipt of the answer, as a line of a journal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from aimass.core.errors import Invalid, NotFound
+from aimass.monitoring.feedback.receipt import Receipt
+
+MAX_KEY = 128
+MAX_LABEL = 256
+FIELDS = ("request_id", "row", "label", "reward", "idempotency_key")
+
+Label = int | str | bool
+
+
+class Kind(StrEnum):
+    LABEL = "label"
+    REWARD = "reward"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller says. ``row`` is None where the answer has only one."""
+
+    request_id: str
+    row: int | None
+    kind: Kind
+    value: Label | float
+    key: str = ""  # empty: none
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """The same with what it is about. ``label`` and ``predicted`` as JSON."""
+
+    request_id: str
+    row: int
+    kind: str
+    key: str
+    account: str
+    service: str
+    revision: int
+    probability: float
+    predicted: str | None
+    label: str | None
+    reward: float | None
+    answered_at: float
+    received_at: float
+
+    def encode(self) -> bytes:
+        """A line of a journal."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def decode(line: bytes) -> Feedback | None:
+    """None for a line that was cut off: it was never acknowledged."""
+    try:
+        return Feedback(**orjson.loads(line))
+    except (orjson.JSONDecodeError, TypeError):
+        return None
+
+
+def read_item(item: Any) -> Asked:
+    """One item of a request; ``Invalid`` names the field."""
+    if not isinstance(item, dict):
+        raise Invalid("an item of feedback is an object with request_id, row, and label or reward", field="items")
+    for name in item:
+        if name not in FIELDS:
+            raise Invalid(f"unknown field {name!r}; there are: {', '.join(FIELDS)}", field=str(name))
+    request_id, row, key = item.get("request_id"), item.get("row"), item.get("idempotency_key", "")
+    if not isinstance(request_id, str) or not request_id:
+        raise Invalid("request_id is missing: the x-aimass-request-id of the answer, as a string", field="request_id")
+    if row is not None and (type(row) is not int or row < 0):
+        raise Invalid("row must be a whole number from 0 on", field="row")
+    if not isinstance(key, str) or len(key) > MAX_KEY:
+        raise Invalid(f"idempotency_key must be a string of at most {MAX_KEY} characters", field="idempotency_key")
+    kind = _kind(item)
+    value = _label(item["label"]) if kind is Kind.LABEL else _reward(item["reward"])
+    return Asked(request_id, row, kind, value, key)
+
+
+def judge(asked: Asked, receipt: Receipt | None, account: str, received_at: float) -> Feedback:
+    """What is stored. ``NotFound`` where there is no such answer of this account's, ``Invalid`` where it does not fit
+    the answer."""
+    if receipt is None or receipt.shared.account != account:
+        raise NotFound(f"no answer with the request id {asked.request_id!r} is on record", field="request_id")
+    row = _row(asked.row, receipt.rows)
+    predicted = receipt.labels[row] if receipt.labels is not None else None
+    if asked.kind is Kind.LABEL and predicted is not None and type(asked.value) is not type(predicted):
+        shared = receipt.shared
+        raise Invalid(f"label must be {_NAMES[type(predicted)]}, as {shared.service}'s own labels are", field="label")
+    return Feedback(
+        request_id=asked.request_id,
+        row=row,
+        kind=asked.kind.value,
+        key=asked.key,
+        account=account,
+        service=receipt.shared.service,
+        revision=receipt.shared.revision,
+        probability=receipt.shared.probability,
+        predicted=_json(predicted),
+        label=_json(asked.value) if asked.kind is Kind.LABEL else None,
+        reward=float(asked.value) if asked.kind is Kind.REWARD else None,
+        answered_at=receipt.at,
+        received_at=received_at,
+    )
+
+
+def check_class(asked: Asked, classes: Sequence[Label]) -> None:
+    """``Invalid`` where the service knows its classes, and the label is none of them."""
+    if asked.kind is Kind.LABEL and classes and not any(_same(asked.value, known) for known in classes):
+        shown = ", ".join(map(str, classes[:20])) + (", …" if len(classes) > 20 else "")
+        raise Invalid(f"label {asked.value!r} is none of the service's classes: {shown}", field="label")
+
+
+_NAMES: Mapping[type, str] = {int: "a whole number", str: "a string", bool: "true or false"}
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _kind(item: Mapping[str, Any]) -> Kind:
+    has = [kind for kind in Kind if kind.value in item]
+    if len(has) != 1:
+        both = "not both in one item" if has else "an item needs one of them"
+        raise Invalid(f"send a label or a reward: {both}", field="label")
+    return has[0]
+
+
+def _label(value: Any) -> Label:
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        raise Invalid("label is beyond 64 bits", field="label")
+    if isinstance(value, str) and len(value) > MAX_LABEL:
+        raise Invalid(f"label has {len(value)} characters; it may have {MAX_LABEL}", field="label")
+    if not isinstance(value, int | str):
+        raise Invalid("label must be a whole number, a string, or true or false", field="label")
+    return value
+
+
+def _reward(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > 1e150:
+        raise Invalid("reward must be a finite number", field="reward")
+    return float(value)
+
+
+def _row(row: int | None, rows: int) -> int:
+    if row is None and rows > 1:
+        raise Invalid(f"the answer has {rows} rows; say which one is meant, from 0 on", field="row")
+    if row is not None and row >= rows:
+        raise Invalid(f"the answer has no row {row}; it has {rows}, counted from 0", field="row")
+    return row or 0
