@@ -1,6 +1,5 @@
 """The console as a Serve application: one replica with a door of its own."""
 
-import asyncio
 from typing import Any
 
 from ray import serve
@@ -8,7 +7,6 @@ from ray.serve.schema import LoggingConfig
 
 from aimass.console.app import console_asgi
 from aimass.control.context import Context
-from aimass.control.deploy import abandon
 from aimass.control.jobs import RayJobs
 from aimass.control.leases.turns import Turns
 from aimass.control.pushing import ReconcilerPusher
@@ -44,7 +42,6 @@ class Console:
             jobs=RayJobs(settings.home),
             turns=Turns(self._database, SystemClock()),
         )
-        await asyncio.to_thread(abandon, context)
         tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         self._door = Door(console_asgi(context), settings.host, settings.control_port, tls)
         await self._door.open()

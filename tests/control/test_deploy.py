@@ -299,28 +299,6 @@ def test_one_deploy_of_a_service_at_a_time(desk: Desk) -> None:
     verbs.deploy(desk.context, service("double@1"))
 
 
-def test_a_deploy_whose_process_died_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    verbs.deploy(desk.context, service("double@1"))
-    second = desk.register("double", 4.0)
-
-    def die(*_: object) -> object:
-        raise SystemExit
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(verbs, "_check_loaded", die)
-        verbs.deploy(desk.context, service(second))
-    desk.pusher.push(0)
-    assert ("twice", 2) in desk.pusher.replicas[0].plans
-    models.move_alias(desk.context, "double", "champion", 1, "")
-    with pytest.raises(Conflict, match="part of a deployed service"):
-        models.remove(desk.context, "double", 2)
-    assert verbs.abandon(desk.context) == ["twice/2"]
-    assert verbs.abandon(desk.context) == []
-    desk.pusher.push(0)
-    assert sorted(desk.pusher.replicas[0].plans) == [("twice", 1)]
-    models.remove(desk.context, "double", 2)
-
-
 def test_a_version_that_is_removed_meanwhile_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     second = desk.register("double", 4.0)
     models.move_alias(desk.context, "double", "champion", 1, "")

@@ -5,40 +5,42 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from aimass.control.leases.holder import Holder, is_surely_dead, me
+from aimass.control.leases.holder import Holder, is_surely_dead, me, read
 from aimass.core.clock import Clock
 from aimass.core.errors import Conflict, Unavailable
 from aimass.database.engine import Database
 from aimass.database.lease_tables import LeaseRow
 
 PREFIX = "service "  # of the names of turns among the leases
+STORED, READIED = "stored", "readied"  # words of notes: a revision that is to take all traffic; some held ready
 LOST_S = 600.0  # no change of a service takes so long: a turn of another machine that is older is nobody's
 
 
 @dataclass(frozen=True)
 class Turn:
-    """The right to change one service; ``note`` what is half done, in the transaction that does it."""
+    """The right to change one service."""
 
     service: str
     holder: str
     since: float
 
-    def note(self, session: Session, what: Mapping[str, Any]) -> None:
-        """Say what is half done from this commit on; see ``reconciling.repair`` for the words."""
-        session.get_one(LeaseRow, PREFIX + self.service).note = dict(what)
+    @property
+    def holder_in_words(self) -> str:
+        found = read(self.holder)
+        return found.in_words if found else self.holder
 
 
 class Turns:
     """Safe to share between threads; a turn is a row, so that it binds other processes too."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, holder: Holder | None = None) -> None:
         self._database = database
         self._clock = clock
-        self._me = me()
+        self._me = holder or me()
         self._count = 0
         self._one_machine = database.engine.dialect.name == "sqlite"
         self._seen: dict[tuple[str, str], float] = {}
@@ -53,6 +55,11 @@ class Turns:
         finally:
             self._end(turn)
 
+    def note(self, session: Session, service: str, what: Mapping[str, Any]) -> None:
+        """Who has the service's turn says what is half done from this commit on; see ``reconciling.repair`` for the
+        words. Empty: nothing."""
+        session.execute(update(LeaseRow).where(LeaseRow.name == PREFIX + service).values(note=dict(what)))
+
     def lost(self) -> list[tuple[Turn, dict[str, Any]]]:
         """Turns whose process has died, each with what it left half done; for whoever puts that right."""
         now = self._clock.monotonic()
@@ -66,9 +73,10 @@ class Turns:
             or now - self._seen[row.name, row.holder] >= LOST_S
         ]
 
-    def give_back(self, session: Session, turn: Turn) -> None:
-        """The turn ends with this transaction."""
-        session.execute(delete(LeaseRow).where(LeaseRow.name == PREFIX + turn.service, LeaseRow.holder == turn.holder))
+    def give_back(self, session: Session, turn: Turn) -> bool:
+        """The turn ends with this transaction; False where it had ended already."""
+        mine = delete(LeaseRow).where(LeaseRow.name == PREFIX + turn.service, LeaseRow.holder == turn.holder)
+        return bool(session.execute(mine).rowcount)  # type: ignore[attr-defined]
 
     def _take(self, service: str) -> Turn:
         now = self._clock.now()
