@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from aimass.database import feedback_tables, lease_tables, shadow_tables  # noqa: F401 - their tables join the metadata
+from aimass.database import feedback_tables, lease_tables, rollout_tables, shadow_tables  # noqa: F401 - their tables join
 from aimass.database.tables import Base
 
 context.configure(

@@ -1,0 +1,1 @@
+"""Rollouts: a revision takes traffic step by step, while guards watch it."""

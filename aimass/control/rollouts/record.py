@@ -1,0 +1,123 @@
+"""Rollouts as rows: how one stands is its newest move."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from aimass.control.rollouts.plan import Plan
+from aimass.core.errors import Conflict
+from aimass.database.rollout_tables import RolloutMoveRow, RolloutRow
+
+
+class State(StrEnum):
+    """Of a rollout."""
+
+    RUNNING = "running"
+    HOLDING = "holding"  # it stays at its step until it is clearer whether the candidate is well
+    PAUSED = "paused"  # by a person; guards go on watching
+    PROMOTED = "promoted"  # the candidate has all traffic
+    ABORTED = "aborted"  # by a person
+    RETURNED = "returned"  # by a guard: the baseline has all traffic
+
+
+ACTIVE = frozenset({State.RUNNING, State.HOLDING, State.PAUSED})
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One rollout at one moment."""
+
+    id: int
+    service: str
+    revision: int
+    baseline: int
+    plan: Plan
+    state: State
+    step: int  # counted from 0
+    step_at: float  # when the step began
+    move: int  # the newest move's id
+    why: str
+
+    @property
+    def share(self) -> float:
+        """Per cent of the calls that its state gives the candidate."""
+        ended = {State.PROMOTED: 100.0, State.ABORTED: 0.0, State.RETURNED: 0.0}
+        return ended.get(self.state, self.plan.steps[self.step])
+
+    @property
+    def weights(self) -> dict[int, float]:
+        """Of the two revisions, now."""
+        return weights(self, self.share)
+
+
+def weights(rollout: Rollout, share: float) -> dict[int, float]:
+    """With that per cent for the candidate; who gets nothing is left out."""
+    split = {rollout.baseline: 100.0 - share, rollout.revision: share}
+    return {number: weight for number, weight in split.items() if weight > 0}
+
+
+def newest(session: Session, service: str) -> Rollout | None:
+    """The service's last rollout, ended or not."""
+    row = session.scalar(
+        select(RolloutRow).where(RolloutRow.service == service).order_by(RolloutRow.id.desc()).limit(1)
+    )
+    return read(session, row) if row else None
+
+
+def active(session: Session) -> list[Rollout]:
+    """Those that go on, of all services."""
+    lasts = select(func.max(RolloutMoveRow.id)).group_by(RolloutMoveRow.rollout)
+    going = select(RolloutMoveRow.rollout).where(RolloutMoveRow.id.in_(lasts), RolloutMoveRow.state.in_(ACTIVE))
+    return [read(session, row) for row in session.scalars(select(RolloutRow).where(RolloutRow.id.in_(going)))]
+
+
+def read(session: Session, row: RolloutRow) -> Rollout:
+    """How that rollout stands."""
+    moves = moves_of(session, row.id)
+    last = moves[-1]
+    return Rollout(
+        id=row.id,
+        service=row.service,
+        revision=row.revision,
+        baseline=row.baseline,
+        plan=Plan.from_json(row.plan),
+        state=State(last.state),
+        step=last.step,
+        step_at=next(move.at for move in moves if move.step == last.step),
+        move=last.id,
+        why=last.why,
+    )
+
+
+def moves_of(session: Session, rollout: int) -> list[RolloutMoveRow]:
+    """Oldest first."""
+    query = select(RolloutMoveRow).where(RolloutMoveRow.rollout == rollout).order_by(RolloutMoveRow.id)
+    return list(session.scalars(query))
+
+
+def add_move(
+    session: Session,
+    rollout: int,
+    stand: tuple[State, int, float],
+    said: tuple[str, str, float],
+    evidence: Iterable[Any],
+) -> None:
+    """``stand``: state, step, the candidate's share; ``said``: who, why, at."""
+    (state, step, share), (who, why, at) = stand, said
+    row = RolloutMoveRow(rollout=rollout, state=state, step=step, share=share, who=who, why=why, at=at)
+    row.evidence = list(evidence)
+    session.add(row)
+
+
+def refuse_while_active(session: Session, service: str) -> None:
+    """``Conflict`` while a rollout of the service goes on: who moves its traffic must end that first."""
+    going = newest(session, service)
+    if going is not None and going.state in ACTIVE:
+        raise Conflict(
+            f"{service} revision {going.revision} is being rolled out ({going.state} at {going.share:g} %); "
+            f"end that first: aimass promote {service}, or aimass abort {service}"
+        )

@@ -1,0 +1,89 @@
+"""How a rollout stands and what it stands on, as values for every client."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from aimass.control.context import Context
+from aimass.control.pushing import Pushed
+from aimass.control.revisions.standing import standings
+from aimass.control.rollouts.record import Rollout, moves_of, newest, read
+from aimass.core.errors import NotFound
+from aimass.database.rollout_tables import RolloutLookRow, RolloutRow
+
+MAX_LOOKS = 600  # that a picture is drawn of
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a verb came to. ``silent`` replicas pull the change within seconds."""
+
+    service: str
+    revision: int
+    state: str
+    message: str
+    weights: Mapping[str, float]
+    replicas: int
+    silent: tuple[str, ...] = ()
+
+
+def done(rollout: Rollout, message: str, pushed: Pushed) -> Done:
+    """From a rollout that was just changed."""
+    split = {str(number): share for number, share in rollout.weights.items()}
+    return Done(rollout.service, rollout.revision, rollout.state, message, split, len(pushed.reports), pushed.silent)
+
+
+def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
+    """The service's newest rollout: plan, steps with what each was decided on, the last judgements, and those before
+    it; with ``looks`` everything that guards said, thinned out."""
+    with context.database.reading() as session:
+        standings(session, service)  # an unknown service is said to be one
+        rollout = newest(session, service)
+        if rollout is None:
+            raise NotFound(f"{service} has had no rollout; start one: aimass rollout {service} REVISION")
+        row = session.get_one(RolloutRow, rollout.id)
+        query = select(RolloutLookRow).where(RolloutLookRow.rollout == rollout.id).order_by(RolloutLookRow.at)
+        said = list(session.scalars(query)) if looks else []
+        last = session.scalar(query.order_by(None).order_by(RolloutLookRow.at.desc()).limit(1))
+        earlier = session.scalars(
+            select(RolloutRow).where(RolloutRow.service == service, RolloutRow.id < rollout.id).order_by(RolloutRow.id)
+        )
+        return {
+            "service": service,
+            "revision": rollout.revision,
+            "baseline": rollout.baseline,
+            "state": rollout.state,
+            "why": rollout.why,
+            "share": rollout.share,
+            "step": rollout.step,
+            "plan": row.plan,
+            "who": row.who,
+            "started_at": row.created_at,
+            "moves": [
+                {
+                    "state": move.state,
+                    "step": move.step,
+                    "share": move.share,
+                    "who": move.who,
+                    "why": move.why,
+                    "at": move.at,
+                    "evidence": move.evidence,
+                }
+                for move in moves_of(session, rollout.id)
+            ],
+            "guards": last.evidence if last else [],
+            "looks": [{"at": item.at, "share": item.share, "guards": item.evidence} for item in _thinned(said)],
+            "earlier": [_brief(read(session, item)) for item in earlier],
+        }
+
+
+def _brief(rollout: Rollout) -> dict[str, Any]:
+    return {"revision": rollout.revision, "state": rollout.state, "why": rollout.why, "share": rollout.share}
+
+
+def _thinned(looks: list[RolloutLookRow]) -> list[RolloutLookRow]:
+    """Evenly, and the last one in any case."""
+    step = -(-len(looks) // MAX_LOOKS) or 1
+    return looks[::-step][::-1]
