@@ -10,6 +10,7 @@ import aimass
 from aimass.cli import keys, logs, models, platform, predict, services, train
 from aimass.cli.graph import command as graph
 from aimass.cli.graph import explain
+from aimass.cli.requests import payloads, replay, trace
 from aimass.cli.terminal import complain
 from aimass.core.errors import AimassError, Unauthenticated
 
@@ -22,7 +23,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (platform, train, models, services, graph, explain, predict, keys, logs):
+for group in (
+    platform,
+    train,
+    models,
+    services,
+    graph,
+    explain,
+    traffic,
+    rollout,
+    shadow,
+    predict,
+    keys,
+    logs,
+    payloads,
+    replay,
+    trace,
+):
     group.add_to(app)
 
 

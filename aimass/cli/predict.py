@@ -93,7 +93,7 @@ def as_plain(answer: "Prediction") -> dict[str, Any]:
         "revision": answer.revision,
         "plan": answer.plan,
         "request_id": answer.request_id,
-        "outputs": {name: _plain(array) for name, array in answer.items()},
+        "outputs": {name: plain_values(array) for name, array in answer.items()},
     }
 
 
@@ -102,9 +102,9 @@ def show(answer: "Prediction", picture: "Array | None" = None) -> None:
     if picture is not None:
         terminal.beside(terminal.picture_lines(picture), describe(answer))
         return
-    plain = {name: _plain(array) for name, array in answer.items()}
+    plain = {name: plain_values(array) for name, array in answer.items()}
     count = max((len(values) for values in plain.values()), default=0)
-    rows = [[index, *(_cell(values[index]) for values in plain.values())] for index in range(count)]
+    rows = [[index, *(cell(values[index]) for values in plain.values())] for index in range(count)]
     terminal.table(["row", *plain], rows, "no outputs")
     terminal.say(f"{answer.service} revision {answer.revision}, {answer.plan}, request {answer.request_id}")
 
@@ -115,7 +115,7 @@ def describe(answer: "Prediction") -> list[str]:
     for name, array in answer.items():
         first = array[0]
         if first.ndim != 1 or first.dtype.kind != "f":
-            lines.append(f"{name}: {_cell(_plain(array[:1])[0])}")
+            lines.append(f"{name}: {cell(plain_values(array[:1])[0])}")
         else:
             order = first.argsort()[::-1][:3]
             lines.append(f"{name}: " + ", ".join(f"{index} {100 * float(first[index]):.1f} %" for index in order))
@@ -155,7 +155,7 @@ def _without_null(value: Any) -> Any:
     return float("nan") if value is None else value
 
 
-def _plain(array: "Array") -> list[Any]:
+def plain_values(array: "Array") -> list[Any]:
     return [_plain_value(value) for value in array.tolist()]
 
 
@@ -167,7 +167,7 @@ def _plain_value(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     if isinstance(value, list):
-        return " ".join(_cell(item) for item in value)
+        return " ".join(cell(item) for item in value)
     return f"{value:.3f}" if isinstance(value, float) else terminal.text(value)

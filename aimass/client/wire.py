@@ -66,7 +66,7 @@ def encode(service: str, batch: Batch, wish: Wish) -> Call:
     tensors, blobs = [], []
     for name, array in batch.items():
         datatype = datatype_of(array.dtype)
-        blob = _raw(array, datatype)
+        blob = raw_bytes(array, datatype)
         blobs.append(blob)
         tensors.append(
             {
@@ -99,7 +99,7 @@ def decode(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
         if size is None:
             outputs[item["name"]] = _from_json(item)
         else:
-            outputs[item["name"]] = _from_raw(item, body[position : position + size])
+            outputs[item["name"]] = from_raw(item, body[position : position + size])
             position += size
     return Prediction(
         outputs=outputs,
@@ -131,7 +131,8 @@ def _fit_one(array: Array, spec: TensorSpec | None) -> Array:
     return array[np.newaxis] if array.ndim == len(spec.shape) - 1 else array
 
 
-def _raw(array: Array, datatype: Datatype) -> bytes:
+def raw_bytes(array: Array, datatype: Datatype) -> bytes:
+    """A tensor as the protocol's binary extension sends it."""
     if datatype != Datatype.BYTES:
         return np.ascontiguousarray(array).tobytes()
     parts = []
@@ -141,7 +142,8 @@ def _raw(array: Array, datatype: Datatype) -> bytes:
     return b"".join(parts)
 
 
-def _from_raw(item: Mapping[str, Any], blob: bytes) -> Array:
+def from_raw(item: Mapping[str, Any], blob: bytes) -> Array:
+    """The opposite; ``item`` has the tensor's name, datatype and shape."""
     datatype = Datatype(item["datatype"])
     if datatype != Datatype.BYTES:
         return np.frombuffer(blob, NUMPY[datatype]).reshape(item["shape"])

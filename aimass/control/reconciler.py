@@ -16,6 +16,7 @@ from aimass.control.reconciling.replicas import Replicas
 from aimass.control.reconciling.works import Work, start_works
 from aimass.control.revisions.aside import charge
 from aimass.core.clock import SystemClock
+from aimass.control.requests.payloads import TEND_S, tend
 from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
@@ -66,6 +67,7 @@ class Reconciler:
             Work("applications", self._keep_applications, needs_lease=True),
             Work("nodes", self._keep_nodes, needs_lease=False, wake=self._pushed),  # looks; only who leads acts
         ]
+            Work("payloads", partial(tend, self._context), needs_lease=True, every_s=TEND_S),
 
     def ping(self) -> bool:
         """Whether it has come up."""

@@ -44,6 +44,11 @@ class Snapshot:
     def without_gauges(self) -> "Snapshot":
         """What stays true of a replica that is gone."""
         return replace(self, in_flight={}, breakers={}, resident={}, resident_bytes={}, quarantined={})
+    payloads_dropped: dict[Labels, float] = field(default_factory=dict)  # service, reason
+
+    shadows: dict[Labels, float] = field(default_factory=dict)  # service, revision, shadow, event, its detail
+    shadow_seconds: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision, shadow, of
+    shadow_distances: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision, shadow
 
 
 class Series:
@@ -137,6 +142,7 @@ class Metrics:
         """The counts of a revision; the same object at every call."""
         return self._series.setdefault((service, str(revision)), Series())
 
+        self.payloads_dropped: dict[Labels, float] = {}  # service, reason
     def together(self, service: str, revision: int, node: str) -> Together:
         """The counts of a node's calls; the same object at every call."""
         return self._together.setdefault((service, str(revision), node), Together())
@@ -180,6 +186,7 @@ class Metrics:
             shot.together[labels] = [*together.rows, together.rows_sum]
             shot.waits[labels] = [*together.waits, together.waits_sum]
         return shot
+        shot.payloads_dropped = dict(self.payloads_dropped)
 
 
 def _take_nodes(shot: Snapshot, labels: Labels, counts: NodeCounts) -> None:
@@ -238,6 +245,7 @@ class _Collector:
         for labels, count in sorted(shot.requests.items()):
             requests.add_metric(labels, count)
         rejections = CounterMetricFamily("aimass_rejections", "Calls refused, by reason.", labels=[*revision, "reason"])
+        _add(total.payloads_dropped, shot.payloads_dropped)
         for labels, count in sorted(shot.rejections.items()):
             rejections.add_metric(labels, count)
         in_flight = GaugeMetricFamily("aimass_in_flight", "Calls being answered.", labels=revision)
@@ -299,6 +307,11 @@ def _of_nodes(event: str, what: str, names: list[str], counts: dict[Labels, floa
         if found == event:
             family.add_metric([*labels, detail][: len(names)], count)
     return family
+        what = "Calls that the payload log did not keep: memory or disk full, errors beyond their rate, too large."
+        dropped = CounterMetricFamily("aimass_payloads_dropped", what, labels=["service", "reason"])
+        for labels, count in sorted(shot.payloads_dropped.items()):
+            dropped.add_metric(labels, count)
+        yield dropped
 
 
 def _histogram(

@@ -24,6 +24,7 @@ from aimass.gateway.infer import Parts
 from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics, Snapshot
 from aimass.gateway.protocols import arrays
+from aimass.gateway.payloads.watching import open_payloads
 from aimass.gateway.protocols.direct import direct_protocol
 from aimass.gateway.quarantine.guard import Guard, quarantined
 from aimass.gateway.residency.residency import Residency
@@ -74,6 +75,8 @@ class Gateway:
         self.gateway.whole_metrics = self._whole_metrics
         self._load = Load()
         self._balancer = Balancer(Random())
+        self._payloads = open_payloads(self.gateway, home, self._name, self._metrics, clock)
+        self._feedback = OpenFeedback(self.gateway, settings, self._name, clock)
         self._senders = Senders(
             find_link,
             lambda *node: self._metrics.together(*node).observe,
@@ -125,6 +128,8 @@ class Gateway:
         """Take a numbered state: one assignment now, loads beside it. An older number than ours changes nothing."""
         self._apply(GatewayState.loads(state))
         return self._report()
+        self._payloads.close()
+        self._feedback.close()
 
     async def await_loaded(self, number: int) -> ReplicaReport:
         """The report once this state is here and each of its revisions is loaded or has failed."""

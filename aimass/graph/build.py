@@ -6,6 +6,7 @@ from dataclasses import replace
 from aimass.core.documents import Document
 from aimass.graph import missing, order
 from aimass.graph.checks import treatment
+from aimass.graph.checks.private import check_private
 from aimass.graph.expansion import CheckCombiner, CheckScaling, Expansion, Lookup, Scope
 from aimass.graph.graph import INPUT, Graph, Node, Source
 from aimass.graph.places import Place
@@ -29,6 +30,7 @@ def build_graph(
         spec.graph, {name: (Source(INPUT, name), tensor) for name, tensor in inputs.items()}, scope
     )
     check_all_used(spec, root.at("graph"))
+    check_private(spec, root)
     if spec.replicas is not None and not expansion.fans_out:
         raise root.at("replicas").error("no node is placed as fanout, and no other has replicas of its own; remove it")
     sources = {name: source for name, (source, _) in outputs.items()}

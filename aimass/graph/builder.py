@@ -16,8 +16,10 @@ from aimass.core.errors import Invalid
 from aimass.core.ids import check_name
 from aimass.core.signature import Datatype
 from aimass.graph.build import check_all_used
+from aimass.graph.checks.private import check_private
 from aimass.graph.document.nodes import NodeSpec
 from aimass.graph.document.parts import Part
+from aimass.graph.document.payloads import PayloadsSpec
 from aimass.graph.document.policies import ReplicasSpec
 from aimass.graph.graph import FEATURES, INPUT, LABEL, MEMBER, PROBABILITIES, STACK
 from aimass.graph.places import Place
@@ -25,7 +27,7 @@ from aimass.graph.spec import InputSpec, LimitsSpec, ServiceSpec, SloSpec
 
 P = TypeVar("P", bound=Part)
 NodePlacement = Literal["merged", "fused", "fanout"]
-_KEYS = ("service", "graph", "placement", "replicas", "limits", "slo")
+_KEYS = ("service", "graph", "placement", "replicas", "limits", "slo", "payloads")
 _NODE_KEYS = ("combine", "model", "transform", "cascade", "switch", "cases", "else", "inputs")
 
 
@@ -98,6 +100,18 @@ class SloKeys(TypedDict, total=False):
     p95_ms: float
     error_rate: float
     load_rps: float
+
+
+class PrivateKeys(TypedDict, total=False):
+    mask: Sequence[str]
+    encrypt: Sequence[str]
+
+
+class PayloadsKeys(TypedDict, total=False):
+    sample: float
+    keep_days: float
+    keep_mb: float
+    private: PrivateKeys
 
 
 class _Treatment(TypedDict, total=False):
@@ -225,11 +239,16 @@ class GraphBuilder:
         """What the operator promises."""
         return self._set("slo", SloSpec, keys)
 
+    def payloads(self, **keys: Unpack[PayloadsKeys]) -> Self:
+        """Which calls are kept with their inputs and outputs."""
+        return self._set("payloads", PayloadsSpec, keys)
+
     def spec(self) -> ServiceSpec:
         """The service; ``Invalid`` while something is missing, or is there for nobody."""
         graph = {"inputs": self._inputs, "nodes": self._nodes, "outputs": self._outputs}
         spec = _made(ServiceSpec, "", {**self._document, "graph": graph})
         check_all_used(spec, Place(None).at("graph"))
+        check_private(spec, Place(None))
         return spec
 
     def yaml(self) -> str:

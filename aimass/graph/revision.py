@@ -13,9 +13,10 @@ from aimass.core.errors import Invalid
 from aimass.core.policies import NO_POLICY, NodePolicy, NodeScale
 from aimass.core.signature import Signature, TensorSpec
 from aimass.graph.graph import CostProfile, Graph, Node, Source
+from aimass.graph.document.payloads import PayloadsSpec
 from aimass.graph.spec import LimitsSpec, ServiceSpec, SloSpec
 
-FORMAT = 2
+FORMAT = 3
 _NEW_KINDS = {"switch", "cascade"}
 _NEW_KEYS = {"ragged", "quorum", "policy", "essential", "placement", "scale"}
 _NEW_LIMITS = {"batch_rows", "max_wait_ms", "pinned"}
@@ -30,6 +31,7 @@ def canonical(graph: Graph, spec: ServiceSpec) -> dict[str, Any]:
     inputs = [tensor.to_json() for tensor in graph.inputs]
     limits, slo = _limits_to_json(spec.limits), _slo_to_json(spec.slo)
     return {
+    kept = {} if spec.payloads is None else {"payloads": _payloads_to_json(spec.payloads)}
         "format": _format([*nodes, *inputs], limits, slo),
         "service": spec.service,
         "inputs": inputs,
@@ -79,6 +81,11 @@ def _slo_to_json(slo: SloSpec) -> dict[str, Any]:
 
 def _node_to_json(node: Node) -> dict[str, Any]:
     data: dict[str, Any] = {
+def _payloads_to_json(payloads: PayloadsSpec) -> dict[str, Any]:
+    said = payloads.model_dump(mode="json")
+    return {**said, "private": {how: sorted(names) for how, names in said["private"].items()}}
+
+
         "name": node.name,
         "kind": node.kind,
         "inputs": [[port, source.node, source.tensor] for port, source in node.inputs],

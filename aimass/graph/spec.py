@@ -11,6 +11,7 @@ from aimass.core.errors import Invalid
 from aimass.core.signature import Datatype, Picture, Ragged, TensorSpec
 from aimass.graph.document.nodes import SubGraphSpec
 from aimass.graph.document.parts import Label, Part, TensorName
+from aimass.graph.document.payloads import PayloadsSpec
 from aimass.graph.document.policies import ReplicasSpec
 
 
@@ -132,6 +133,7 @@ class ServiceSpec(Part):
     replicas: ReplicasSpec | None = None
     limits: LimitsSpec = LimitsSpec()
     slo: SloSpec = SloSpec()
+    payloads: PayloadsSpec | None = None  # none: no call is kept
 
 
 def load_service(document: Document) -> ServiceSpec:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,19 @@ def follow(
         if not found:
             yield None
             wait()
+
+
+def find(folder: Path, request_id: str) -> dict[str, Any] | None:
+    """The record of one request, wherever in the logs it is."""
+    wanted = orjson.dumps(request_id)
+    for path in folder.glob(PATTERN):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            for line in file:
+                if wanted in line:
+                    for record in _parse([line], None):
+                        if record.get("request_id") == request_id:
+                            return record
+    return None
 
 
 def _identity(path: Path) -> int:

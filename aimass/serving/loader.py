@@ -95,6 +95,12 @@ class LoadedPlan:
             self._frame.run(values, trace)
         return {name: values[slot] for name, slot in self._results}
 
+    def look(self, batch: Batch, trace: Trace) -> dict[str, Batch]:
+        """The same in slow motion: the outputs of each node, those inside choices left out."""
+        values = [*(batch[name] for name in self._names), *self._blank]
+        self._frame.run(values, trace)
+        return {step.name: {name: values[slot] for name, slot in step.writes} for step in self._steps}
+
     def connect(self, remotes: Remotes, clock: Clock | None = None) -> None:
         """Make the ``flow`` of a plan that is not plain; a deployment that it names and ``remotes`` lack is
         ``Unavailable``."""

@@ -10,7 +10,7 @@ from aimass.core.errors import Invalid
 from aimass.core.ids import digest_of_json
 from aimass.graph.graph import Source
 from aimass.graph.missing import optional
-from aimass.graph.revision import canonical, graph_of
+from aimass.graph.revision import FORMAT, canonical, graph_of
 from aimass.graph.spec import load_service
 from tests.graph.registered import VOTE, WHOLE, graph_from, one_model
 
@@ -66,7 +66,7 @@ def test_a_stored_revision_gives_its_graph_back() -> None:
         assert graph_of(canonical(graph, _spec(text))) == graph
 
 
-@pytest.mark.parametrize("name", ["format-1-ensemble", "format-1-settings", "format-2-whole"])
+@pytest.mark.parametrize("name", ["format-1-ensemble", "format-1-settings", "format-2-whole", "format-3-payloads"])
 def test_documents_of_every_format_keep_their_digest(name: str) -> None:
     golden = json.loads((Path(__file__).parent / "golden" / f"{name}.json").read_text())
     graph = graph_from(golden["service"])
@@ -78,7 +78,7 @@ def test_documents_of_every_format_keep_their_digest(name: str) -> None:
 
 def test_a_format_to_come_is_refused() -> None:
     with pytest.raises(Invalid, match="update AI Mass"):
-        graph_of({"format": 3})
+        graph_of({"format": FORMAT + 1})
 
 
 def test_only_what_is_new_needs_the_new_format() -> None:

@@ -1,0 +1,185 @@
+"""A kept request once more: the same answer for any inputs, and one clear sentence for each reason why not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from aimass.client.replays import compare
+from aimass.client.tensors import from_json
+from aimass.control import deploy as verbs
+from aimass.control.requests.payloads import clean, export, show, tend
+from aimass.control.requests.replay import replay
+from aimass.control.requests.trace import trace
+from aimass.core.errors import AimassError, Conflict, Denied, NotFound, Unavailable
+from aimass.core.events import Trace
+from aimass.core.ids import AccountId
+from aimass.database.tables import RevisionRow
+from aimass.monitoring.payloads.log import Taken, open_log
+from aimass.monitoring.payloads.secrets import Private
+from aimass.monitoring.recorder import Recorder
+from aimass.testing.desk import Desk, open_desk, service_document
+
+OPEN = Private()
+
+
+def _keep(desk: Desk, request_id: str, inputs: Any, private: Private = OPEN, **more: Any) -> None:
+    """As a replica does: the call is answered by the revision's plan, and written down."""
+    log = open_log(desk.settings.home, "replica", {})
+    facts: dict[str, Any] = {
+        "service": "twice",
+        "revision": 1,
+        "status": 200,
+        "rows": 1 if inputs is None else len(inputs),
+        **more,
+    }
+    outputs = {} if facts["status"] != 200 else {"y": desk.pusher.replicas[0].plans["twice", 1].run({"x": inputs})["y"]}
+    batch = {} if inputs is None else {"x": inputs}
+    log.offer(Taken(Trace(request_id, **facts), desk.clock.now(), 1.0, private, batch, outputs, 100))
+    log.close()
+
+
+ROWS = np.array([[1, -2], [0.25, 3]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A desk with a deployed service, for the property."""
+    with open_desk(tmp_path_factory.mktemp("desk")) as desk:
+        verbs.deploy(desk.context, service_document("double@1"))
+        yield desk
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=arrays.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(2)), elements=st.floats(width=32)),
+    number=st.integers(0, 2**40),
+)
+def test_it_gives_the_same_answer_for_any_inputs(standing: Desk, rows: Any, number: int) -> None:
+    clean(standing.context)
+    standing.clock.advance(1)
+    _keep(standing, f"r{number}", rows)
+    found = replay(standing.context, f"r{number}")
+    assert found["is_loaded"] and found["why_not"] == ""
+    assert from_json(found["inputs"])["x"].tobytes() == rows.tobytes()
+    logged, outside = from_json(found["logged"])["y"], from_json(found["outside"])["y"]
+    assert compare(logged, outside) == "bits"
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(outside, rows * np.float32(2))
+    (node,) = found["nodes"]
+    assert (node["name"], node["rows"]) == ("m", len(rows)) and node["us"] > 0
+
+
+def _fails(desk: Desk, request_id: str, error: type[AimassError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        replay(desk.context, request_id)
+
+
+def test_each_reason_why_not_is_one_sentence(desk: Desk) -> None:
+    verbs.deploy(desk.context, service_document("double@1"))
+    _fails(desk, "unknown", NotFound, "no request 'unknown' is on record")
+    recorder = Recorder(desk.settings.home.logs, "replica", 50.0, desk.clock)
+    recorder.record(Trace("logged", service="twice", revision=1, status=200))
+    recorder.flush()
+    _fails(desk, "logged", NotFound, "request logged was answered with 200, but its inputs and outputs were not kept")
+    _keep(desk, "masked", ROWS, Private.of(["x"], []))
+    _fails(desk, "masked", Conflict, "input 'x' of twice is masked")
+    _keep(desk, "refused", None, status=400, error="the body is no JSON")
+    _fails(desk, "refused", Conflict, "refused before its inputs were kept: the body is no JSON")
+    _keep(desk, "other", ROWS)
+    with pytest.raises(Denied, match="twice belongs to another account"):
+        replay(desk.context.by("eve", AccountId("eve")), "other")
+    _keep(desk, "gone", ROWS)
+    with desk.context.database.session() as session:
+        (row,) = session.query(RevisionRow).all()
+        kept = {column.name: getattr(row, column.name) for column in RevisionRow.__table__.columns}
+        session.delete(row)
+    _fails(desk, "gone", NotFound, "revision 1 of twice is gone, so it cannot run again; there is: none")
+    with desk.context.database.session() as session:
+        session.add(RevisionRow(**kept))
+    for digest in list(desk.context.store.digests()):
+        desk.context.store.delete(digest)
+    for path in desk.settings.home.cache.rglob("*.onnx"):
+        path.unlink()
+    _fails(desk, "gone", NotFound, "an artifact of twice revision 1 was removed; deploy its document again")
+
+
+def test_encrypted_inputs_are_replayed_while_the_key_is_there(desk: Desk) -> None:
+    verbs.deploy(desk.context, service_document("double@1"))
+    _keep(desk, "sealed", ROWS, Private.of(["y"], ["x"]))
+    found = replay(desk.context, "sealed")
+    assert from_json(found["inputs"])["x"].tolist() == ROWS.tolist()
+    assert from_json(found["outside"])["y"].tolist() == (ROWS * 2).tolist()
+    assert (found["logged"], found["masked"]) == ({}, ["y"])
+    key = desk.settings.home.payload_key_file
+    secret = key.read_text()
+    key.write_text("00" * 32)
+    _fails(desk, "sealed", Unavailable, "does not open column 'x' of request sealed: it is another key")
+    key.unlink()
+    _fails(desk, "sealed", Unavailable, "is gone, so what was encrypted cannot be read")
+    key.write_text(secret)
+    assert replay(desk.context, "sealed")["why_not"] == ""
+
+
+def test_a_call_that_failed_is_run_again_all_the_same(desk: Desk) -> None:
+    verbs.deploy(desk.context, service_document("double@1"))
+    _keep(desk, "late", ROWS, status=504, error="the deadline passed")
+    desk.pusher.is_away = True
+    found = replay(desk.context, "late")
+    assert (found["status"], found["error"], found["is_loaded"]) == (504, "the deadline passed", False)
+    assert from_json(found["outside"])["y"].tolist() == (ROWS * 2).tolist()
+
+
+def test_a_trace_is_found_in_any_replicas_log_or_by_its_payload(desk: Desk) -> None:
+    for index in range(3):
+        recorder = Recorder(desk.settings.home.logs, f"replica-{index}", 50.0, desk.clock)
+        recorder.record(Trace(f"r{index}", service="twice", status=200, total_s=0.002, run_s=0.001))
+        recorder.flush()
+    assert [trace(desk.context, f"r{index}")["replica"] for index in range(3)] == [f"replica-{i}" for i in range(3)]
+    assert trace(desk.context, "r1")["us"]["run"] == 1000
+    with pytest.raises(NotFound, match="no request 'r' is on record"):
+        trace(desk.context, "r")
+    verbs.deploy(desk.context, service_document("double@1"))
+    _keep(desk, "kept", ROWS, run_s=0.003)
+    assert trace(desk.context, "kept")["us"]["run"] == 3000
+
+
+def test_what_is_kept_is_shown_taken_along_and_removed(desk: Desk, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    verbs.deploy(desk.context, service_document("double@1") + "payloads: {sample: 0.5, keep_days: 2}\n")
+    desk.clock.advance(1.5 * 86400 - desk.clock.now() % 86400)  # noon
+    for index in range(3):
+        _keep(desk, f"r{index}", ROWS)
+        desk.clock.advance(1)
+    tend(desk.context)
+    _keep(desk, "failed", ROWS, status=503, error="busy")
+    desk.pusher.counts.payloads_dropped["twice", "disk"] = 4
+    (shown,) = show(desk.context)
+    (day,) = shown["days"]
+    assert (day["calls"], day["errors"], day["rows"]) == (4, 1, 8) and day["bytes"] > 0
+    assert (shown["service"], shown["settings"]["sample"], shown["dropped"]) == ("twice", 0.5, {"disk": 4})
+    path = tmp_path / "out.parquet"
+    path.write_bytes(b"".join(export(desk.context, "twice")))
+    table = pq.read_table(path).to_pylist()
+    assert [row["request_id"] for row in table] == ["r0", "r1", "r2", "failed"]
+    assert table[0]["in.x"] == ROWS.ravel().tolist() and table[3]["out.y"] is None
+    desk.clock.advance(2 * 86400 + 10)
+    tend(desk.context)
+    assert show(desk.context, "twice")[0]["days"] == [], "older than two days"
+    _keep(desk, "later", ROWS)
+    assert [day["calls"] for day in show(desk.context, "twice")[0]["days"]] == [1]
+    clean(desk.context, "twice")
+    assert show(desk.context, "twice")[0]["days"] == []
+    with pytest.raises(NotFound, match="nothing is kept of twice"):
+        list(export(desk.context, "twice"))
+    for ask in (show, clean):
+        with pytest.raises(NotFound, match="no service 'none'"):
+            ask(desk.context, "none")
+        with pytest.raises(Denied):
+            ask(desk.context.by("eve", AccountId("eve")), "twice")

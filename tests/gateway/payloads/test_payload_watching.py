@@ -1,0 +1,125 @@
+"""What a gateway hands to the payload log: the sample by ids, errors always, what callers sent, and nothing unasked."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aimass.core.batch import Batch
+from aimass.core.home import Home
+from aimass.gateway.metrics import merge, render
+from aimass.gateway.payloads.watching import ERRORS_PER_S, open_payloads, place
+from aimass.gateway.state import GatewayState
+from aimass.monitoring.payloads.log import PayloadLog
+from aimass.monitoring.payloads.payload import Payload
+from aimass.monitoring.payloads.reading import read
+from aimass.monitoring.payloads.storing import store
+from aimass.serving.loader import LoadedPlan
+from aimass.testing.gateway import INFER, ROWS, SIGNATURE, Gateway, StubPlan, body, connect, key, service
+
+ALL = {"sample": 1.0, "keep_days": 7, "keep_mb": 500, "private": {"mask": [], "encrypt": []}}
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Gateway:
+    return Gateway(tmp_path)
+
+
+def _watched(gateway: Gateway, plan: LoadedPlan, said: dict[str, Any] | None, **limits: Any) -> PayloadLog:
+    log = open_payloads(gateway.app, Home(gateway.folder), "replica", gateway.metrics, gateway.clock)
+    known = service(**limits)
+    revisions = tuple(replace(item, payloads=said) for item in known.revisions)
+    gateway.number += 1
+    state = GatewayState(gateway.number, (key(),), (replace(known, revisions=revisions),))
+    gateway.app.apply(state, {("iris", 1): plan})
+    return log
+
+
+def _kept(gateway: Gateway, log: PayloadLog) -> list[Payload]:
+    log.close()
+    return read(Home(gateway.folder))
+
+
+async def test_an_answer_is_kept_as_it_was_asked_and_given(gateway: Gateway, plan: LoadedPlan) -> None:
+    log = _watched(gateway, plan, ALL)
+    async with connect(gateway.app, "direct") as client:
+        answer = await client.post(INFER, json=body(id="mine"))
+    (kept,) = _kept(gateway, log)
+    assert kept.request_id == answer.headers["x-aimass-request-id"]
+    assert (kept.service, kept.revision, kept.status, kept.plan) == ("iris", 1, 200, "merged")
+    assert (kept.client_id, kept.key_id, kept.account, kept.rows) == ("mine", "key-1", "default", 2)
+    assert kept.inputs["x"].tobytes() == np.array(ROWS, np.float32).tobytes()
+    assert kept.outputs["label"].tolist() == answer.json()["outputs"][0]["data"]
+    assert kept.us["total"] >= kept.us["run"] > 0
+
+
+async def test_the_sample_is_of_ids_and_errors_are_always_kept(gateway: Gateway, plan: LoadedPlan) -> None:
+    log = _watched(gateway, plan, {**ALL, "sample": 0.3})
+    ids = []
+    async with connect(gateway.app) as client:
+        for _ in range(60):
+            ids.append((await client.post(INFER, json=body())).headers["x-aimass-request-id"])
+        refused = await client.post(INFER, json={"inputs": []})
+        late = await client.post(INFER, json=body(parameters={"timeout": 1}))
+    kept = {item.request_id: item for item in _kept(gateway, log)}
+    errors = {refused.headers["x-aimass-request-id"]: 400, late.headers["x-aimass-request-id"]: 504}
+    assert kept.keys() == {name for name in ids if place(name) < 0.3} | errors.keys()
+    assert 0 < len(kept) < 60
+    assert {name: kept[name].status for name in errors} == errors
+    assert kept[refused.headers["x-aimass-request-id"]].inputs == {}
+    assert kept[late.headers["x-aimass-request-id"]].inputs["x"].tolist() == ROWS
+
+
+def test_places_are_spread_evenly() -> None:
+    found = [place(f"abcdef01{index:08x}") for index in range(20_000)]
+    for share in (0.01, 0.1, 0.5):
+        expected = share * len(found)
+        bound = 3.3 * (expected * (1 - share)) ** 0.5  # 99.9 %
+        assert abs(sum(item < share for item in found) - expected) < bound
+
+
+async def test_a_flood_of_errors_is_kept_up_to_a_rate_and_counted_beyond(gateway: Gateway, plan: LoadedPlan) -> None:
+    log = _watched(gateway, plan, ALL)
+    async with connect(gateway.app) as client:
+        for _ in range(200):
+            await client.post(INFER, json={"inputs": []})
+    dropped = gateway.metrics.payloads_dropped["iris", "rate"]
+    kept = len(_kept(gateway, log))
+    assert kept >= ERRORS_PER_S and kept + dropped == 200
+    shot = merge([gateway.metrics.snapshot(), gateway.metrics.snapshot()])
+    text = render(shot, 2).decode()
+    assert f'aimass_payloads_dropped_total{{reason="rate",service="iris"}} {2 * dropped}' in text
+
+
+async def test_a_service_that_keeps_nothing_has_no_watcher(gateway: Gateway, plan: LoadedPlan) -> None:
+    log = _watched(gateway, plan, None)
+    async with connect(gateway.app) as client:
+        await client.post(INFER, json=body())
+    assert gateway.app.table.services["iris"].targets[1].watchers == ()
+    assert _kept(gateway, log) == [] and not (gateway.folder / "payloads").exists()
+
+
+async def test_serving_goes_on_while_the_disk_takes_nothing(gateway: Gateway, plan: LoadedPlan) -> None:
+    (gateway.folder / "payloads").write_text("in the way")
+    log = _watched(gateway, plan, ALL)
+    async with connect(gateway.app) as client:
+        answers = [(await client.post(INFER, json=body())).status_code for _ in range(20)]
+        assert answers == [200] * 20 and log.held_bytes > 0
+        (gateway.folder / "payloads").unlink()
+        await client.post(INFER, json=body())
+    assert len(_kept(gateway, log)) == 21
+
+
+async def test_a_call_that_breaks_is_kept_with_its_inputs(gateway: Gateway) -> None:
+    log = _watched(gateway, StubPlan(_fail, SIGNATURE).loaded, ALL)
+    async with connect(gateway.app) as client:
+        assert (await client.post(INFER, json=body())).status_code == 500
+    (kept,) = _kept(gateway, log)
+    assert (kept.status, kept.inputs["x"].tolist(), kept.outputs) == (500, ROWS, {})
+    assert store(gateway.folder / "payloads") == 1
+
+
+def _fail(batch: Batch) -> Batch:
+    raise ValueError("broken")
