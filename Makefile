@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 PORT_FLAGS := $(if $(PORT),--port $(PORT)) $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) \
 	$(if $(CONTROL_PORT),--control-port $(CONTROL_PORT))
 
-.PHONY: install up down test test-all check format proto bench bench-peers
+.PHONY: install up down test test-all check format proto bench bench-graph bench-peers
 
 install: $(INSTALLED)
 
@@ -48,6 +48,10 @@ proto: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.run
+
+bench-graph: $(INSTALLED)
+	for question in fanout planner batching overload grpc handles many neighbours; do \
+		$(BIN)/python -m benchmarks.bench_$$question || exit 1; done
 
 bench-peers: $(INSTALLED)
 	$(BIN)/python -m benchmarks.bench_peers

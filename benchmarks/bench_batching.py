@@ -6,14 +6,12 @@ requests a second; at one connection a p50 within 10 µs, on this model and on a
 """
 
 import argparse
-import json
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,16 +19,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from aimass.cli.interrupts import interrupts
 from aimass.client.control import Control
 from benchmarks.fixed_work import write_slow
-from benchmarks.load import Load, LoadError, drive, require_wrk
+from benchmarks.load import Load, drive, require_wrk
 from benchmarks.machine import describe
 from benchmarks.peers.aimass_platform import documents, platform
 from benchmarks.peers.batching.lineup import BATCHING, OURS, slow_document
 from benchmarks.peers.lineup import check
 from benchmarks.peers.server import Door, PeerError
 from benchmarks.report import TIMES, Spread, spread
+from benchmarks.session import keep, measured
 from benchmarks.workloads import SLOW, SLOW_FILE, WORKLOADS, Workload, make_bodies, train, write_requests
 
 CONNECTIONS = 16
@@ -182,16 +180,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write what was measured to this file")
     asked = parser.parse_args(arguments)
     pairs = {SLOW.name: asked.pairs, "W1": 10 * asked.pairs}
-    try:
-        require_wrk()
-        with interrupts(), tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-            outcome = run(Path(folder), asked.rounds, asked.seconds, pairs)
-    except (LoadError, PeerError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+    outcome = measured(lambda folder: run(folder, asked.rounds, asked.seconds, pairs), require_wrk)
+    if outcome is None:
         return 1
     _say(outcome)
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(asdict(outcome), indent=1) + "\n")
+    keep(outcome, asked.json)
     return 0
 
 

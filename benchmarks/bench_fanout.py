@@ -7,20 +7,18 @@ at one connection no later than Ray's best.
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from aimass.cli.interrupts import interrupts
 from benchmarks import machine
 from benchmarks.bench_serving import QUICK, Bench, Options
-from benchmarks.load import POINTS, LoadError, require_wrk
+from benchmarks.load import POINTS, require_wrk
 from benchmarks.peers.lineup import FANOUT
-from benchmarks.peers.server import PeerError
 from benchmarks.report import ALONE, BUSY, Goal, Spread, ratio, verdict
 from benchmarks.results import Results
+from benchmarks.session import measured
 from benchmarks.workloads import WORKLOADS, Workload, train
 
 OURS = "aimass-fanout"
@@ -69,12 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write what was measured to this file")
     asked = parser.parse_args(arguments)
     options = QUICK if asked.quick else replace(Options(), rounds=asked.rounds)
-    try:
-        require_wrk()
-        with interrupts(), tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-            results = measure(Path(folder), options)
-    except (LoadError, PeerError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+    results = measured(lambda folder: measure(folder, options), require_wrk)
+    if results is None:
         return 1
     for goal, found in reached(results).items():
         bound = f"{'at most' if goal.latency else 'at least'} {goal.must:g}"

@@ -4,12 +4,10 @@
 """
 
 import argparse
-import json
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,11 @@ from aimass.core.home import Home
 from aimass.core.platform_file import read_platform_file
 from benchmarks.grpc_request import Request, first_rows, grpc_request
 from benchmarks.h2load import Run, require_h2load
-from benchmarks.load import LoadError
 from benchmarks.machine import describe
 from benchmarks.peers.aimass_platform import platform
 from benchmarks.peers.server import PeerError
 from benchmarks.report import TIMES, Spread, spread
+from benchmarks.session import keep, measured
 from benchmarks.workloads import WORKLOADS, Workload, as_json, train
 
 ASKED = (WORKLOADS["w1"], WORKLOADS["w2"])
@@ -127,16 +125,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each run")
     parser.add_argument("--json", type=Path, help="write what was measured to this file")
     asked = parser.parse_args(arguments)
-    try:
-        require_h2load()
-        with tempfile.TemporaryDirectory(prefix="bench-grpc-", ignore_cleanup_errors=True) as folder:
-            outcome = run(Path(folder), asked.rounds, asked.seconds)
-    except (LoadError, PeerError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+    outcome = measured(lambda folder: run(folder, asked.rounds, asked.seconds), require_h2load)
+    if outcome is None:
         return 1
     _say(outcome)
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(asdict(outcome), indent=1) + "\n")
+    keep(outcome, asked.json)
     return 0
 
 

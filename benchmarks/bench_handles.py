@@ -5,12 +5,10 @@ rows are keyed, admitted, metered and logged; those of onnxruntime are not.
 """
 
 import argparse
-import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from benchmarks.peers.aimass_platform import started
 from benchmarks.peers.by_hand import Scorer
 from benchmarks.peers.lineup import TOLERANCE
 from benchmarks.peers.server import PeerError
+from benchmarks.session import keep, measured
 from benchmarks.workloads import FEATURES, INPUT, MODELS, OUTPUT, train
 
 BATCH_ROWS = 8192  # of Ray Data
@@ -152,16 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write what was measured to this file")
     asked = parser.parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-handles-", ignore_cleanup_errors=True) as folder:
-            outcome = run(Path(folder), asked.rows, asked.rounds)
-    except PeerError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+    outcome = measured(lambda folder: run(folder, asked.rows, asked.rounds))
+    if outcome is None:
         return 1
     ratios = sorted(ours / direct for ours, direct in zip(outcome.handle, outcome.onnxruntime, strict=True))
     print(f"handle / onnxruntime: {ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(asdict(outcome), indent=1) + "\n")
+    keep(outcome, asked.json)
     return 0
 
 

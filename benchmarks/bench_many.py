@@ -8,7 +8,6 @@ notice of it.
 import argparse
 import json
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +30,7 @@ from benchmarks.many_plot import draw
 from benchmarks.many_services import Service, body, make_services, models_for, write_models
 from benchmarks.peers.aimass_platform import is_up, up_command, up_environment
 from benchmarks.peers.server import PeerError, running
+from benchmarks.session import measured
 
 RESULTS = Path(__file__).with_name("results")
 MIB = 2**20
@@ -222,11 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=15.0, help="of calls to one service; of cold calls twice that")
     parser.add_argument("--keep", action="store_true", help="write results and picture")
     asked = parser.parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-many-", ignore_cleanup_errors=True) as folder:
-            outcome = run(Path(folder), asked.services, asked.bound_mib, asked.seconds)
-    except PeerError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+    outcome = measured(lambda folder: run(folder, asked.services, asked.bound_mib, asked.seconds))
+    if outcome is None:
         return 1
     print(outcome.say())
     if asked.keep:

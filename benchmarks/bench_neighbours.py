@@ -10,7 +10,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from aimass.cli.interrupts import interrupts
 from aimass.client.control import Control
 from aimass.core.errors import AimassError
 from aimass.core.home import Home
@@ -30,7 +28,8 @@ from benchmarks import machine, neighbours_plot
 from benchmarks.load import SCRIPT, LoadError, drive, require_wrk
 from benchmarks.neighbours_load import Plan
 from benchmarks.peers.aimass_platform import KEY_RATE_PER_S, started
-from benchmarks.peers.server import ROOT, PeerError, ask
+from benchmarks.peers.server import ROOT, ask
+from benchmarks.session import measured
 
 NEIGHBOURS = ("one", "two", "three")
 FEATURES = 64
@@ -246,28 +245,34 @@ def _write(path: Path, nodes: list[Any], inputs: int, outputs: int, constants: l
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
 
 
+RUNS = {"hog": (hog, 1), "crash": (crash, 2)}
+"""What is done to the neighbours, and on how many replicas."""
+
+
+def _run(folder: Path, kind: str, before_s: float, after_s: float) -> Seen:
+    run, replicas = RUNS[kind]
+    home = folder / f"home-{kind}"
+    with started(folder, home, replicas) as control:
+        bench = Bench(folder, control, home, lambda line: print(line, flush=True))
+        rate = PART * bench.saturation(5.0)
+        print(f"{kind}: the neighbours are asked {rate:,.0f} times a second", flush=True)
+        return run(bench, rate, before_s, after_s)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints both runs' figures, and draws them where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short phases: does it work? Its figures mean nothing")
-    parser.add_argument("--only", choices=("hog", "crash"), help="one of the two runs")
+    parser.add_argument("--only", choices=list(RUNS), help="one of the two runs")
     parser.add_argument("--picture", type=Path, help="draw both runs into this PNG")
     asked = parser.parse_args(arguments)
     before_s, after_s = (6.0, 6.0) if asked.quick else (15.0, 20.0)
-    runs: list[Seen] = []
-    try:
-        require_wrk()
-        with interrupts(), tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
-            for kind, replicas, run in (("hog", 1, hog), ("crash", 2, crash)):
-                if asked.only in (None, kind):
-                    folder, home = Path(name), Path(name) / f"home-{kind}"
-                    with started(folder, home, replicas) as control:
-                        bench = Bench(folder, control, home, lambda line: print(line, flush=True))
-                        rate = PART * bench.saturation(5.0)
-                        print(f"{kind}: the neighbours are asked {rate:,.0f} times a second", flush=True)
-                        runs.append(run(bench, rate, before_s, after_s))
-    except (LoadError, PeerError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+
+    def all_runs(folder: Path) -> list[Seen]:
+        return [_run(folder, kind, before_s, after_s) for kind in RUNS if asked.only in (None, kind)]
+
+    runs = measured(all_runs, require_wrk)
+    if runs is None:
         return 1
     for seen in runs:
         found = seen.phases(max(due for due, _, _ in seen.answers))

@@ -8,28 +8,26 @@ what there is too little of, and not the generator's time, a call takes only 16 
 """
 
 import argparse
-import json
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from aimass.cli.interrupts import interrupts
 from aimass.client.control import Control
 from benchmarks import overload_plot
 from benchmarks.fixed_work import write_slow
-from benchmarks.load import LoadError, drive, require_wrk
+from benchmarks.load import drive, require_wrk
 from benchmarks.machine import describe
 from benchmarks.open_loop import Plan, Saw
 from benchmarks.open_loop import drive as drive_open
 from benchmarks.peers.aimass_platform import KEY_RATE_PER_S, deploy, started
 from benchmarks.peers.batching.lineup import slow_document
-from benchmarks.peers.server import Door, PeerError
+from benchmarks.peers.server import Door
+from benchmarks.session import keep, measured
 from benchmarks.workloads import SLOW, SLOW_FILE, WORKLOADS, Workload, make_bodies, train, write_requests
 
 FACTORS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0)  # offered load, of the saturation
@@ -179,16 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write what was measured to this file")
     parser.add_argument("--picture", type=Path, help="draw it as this PNG")
     asked = parser.parse_args(arguments)
-    try:
-        require_wrk()
-        with interrupts(), tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-            outcome = run(Path(folder), asked.seconds)
-    except (LoadError, PeerError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+    outcome = measured(lambda folder: run(folder, asked.seconds), require_wrk)
+    if outcome is None:
         return 1
     _say(outcome)
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(asdict(outcome), indent=1) + "\n")
+    keep(outcome, asked.json)
     if asked.picture is not None:
         overload_plot.draw(outcome.saturation, outcome.points, outcome.machine, asked.picture)
     return 0

@@ -8,9 +8,8 @@ import json
 import random
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from aimass.client.control import Control
@@ -23,6 +22,7 @@ from aimass.core.platform_file import PlatformFile, read_platform_file
 from benchmarks.peers.aimass_platform import started
 from benchmarks.peers.server import PeerError
 from benchmarks.random_services import FEATURES, random_service, write_models
+from benchmarks.session import keep, measured
 
 PLANS = ("merged", "fused", "fanout")
 
@@ -136,11 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of calls for each plan of each graph")
     parser.add_argument("--json", type=Path, help="write what was measured to this file")
     asked = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench-planner-") as folder:
-        outcome = run(Path(folder), asked.graphs, asked.seconds, lambda line: print(line, flush=True))
+    outcome = measured(lambda folder: run(folder, asked.graphs, asked.seconds, lambda line: print(line, flush=True)))
+    if outcome is None:
+        return 1
     print(f"median error {outcome.median_error:.1%}, worst regret {outcome.worst_regret:.1%}")
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(asdict(outcome), indent=2) + "\n")
+    keep(outcome, asked.json)
     return 0
 
 
