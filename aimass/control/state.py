@@ -1,16 +1,19 @@
 """The gateway's numbered state, built from the database: where stored changes become what replicas know."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from aimass.control.revisions.aside import asides, say
 from aimass.control.revisions.standing import Standing, standings
+from aimass.control.shadows.stored import as_states, standing_shadows
 from aimass.core.ids import RevisionId
 from aimass.database import state_number
 from aimass.database.tables import KeyRow, RevisionRow, ServiceRow
 from aimass.gateway.state import GatewayState, KeyState, Limits, RevisionState, ServiceState, TrafficState
+from aimass.monitoring.feedback.learnable import told
 
 PINNED = "pinned"  # of each revision by itself: the one that is being deployed may say otherwise than the one that runs
 
@@ -33,7 +36,7 @@ def _keys(session: Session) -> tuple[KeyState, ...]:
 
 
 def _services(session: Session) -> tuple[ServiceState, ...]:
-    found = standings(session)
+    found, shadows = standings(session), standing_shadows(session)
     accounts = {row.name: row.account for row in session.scalars(select(ServiceRow))}
     aside = {revision: say(move) for revision, move in asides(session).items()}
     kept = [(name, number) for name, standing in found.items() for number in standing.kept]
@@ -42,7 +45,9 @@ def _services(session: Session) -> tuple[ServiceState, ...]:
     services = []
     for name, standing in found.items():
         if standing.kept:
-            services.append(_service(rows, name, accounts[name], standing, aside))
+            state = _service(rows, name, accounts[name], standing, aside)
+            looking_on = as_states(shadows.get(name, ())) if standing.is_deployed else ()
+            services.append(replace(state, shadows=looking_on))
     return tuple(services)
 
 
@@ -68,6 +73,7 @@ def _service(
                 aside=aside.get((name, row.number), ""),
                 pinned=row.document["limits"].get(PINNED, False),
                 payloads=row.document.get("payloads"),
+                feedback=told(row.document),
             )
             for row in rows
         ),

@@ -108,9 +108,9 @@ class Loading:
         """Begin to load what the state names, is not here, and has not failed only just now. What made it fail may
         have passed: a file that was not there yet, memory or disk that were full."""
         self._wanted = {
-            (service.name, item.number): (item, service.limits.rules)
+            name: (item, service.limits.rules)
             for service in state.services
-            for item in service.revisions
+            for name, item in service.plans.items()
             if not item.aside
         }
         self._aside = {

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field, replace
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from aimass.gateway.shadows.counts import EVENTS as SHADOW_EVENTS
+from aimass.gateway.shadows.counts import ShadowCounts
 from aimass.serving.engine.counts import EVENTS, NodeCounts
+from aimass.serving.shadows.figures import DISTANCES
+from aimass.serving.shadows.figures import SECONDS as SHADOW_SECONDS
 
 SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
@@ -40,15 +44,15 @@ class Snapshot:
     cold_loads: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision: seconds
 
     quarantined: dict[Labels, float] = field(default_factory=dict)  # service, revision, why: replicas that hold it back
-
-    def without_gauges(self) -> "Snapshot":
-        """What stays true of a replica that is gone."""
-        return replace(self, in_flight={}, breakers={}, resident={}, resident_bytes={}, quarantined={})
     payloads_dropped: dict[Labels, float] = field(default_factory=dict)  # service, reason
 
     shadows: dict[Labels, float] = field(default_factory=dict)  # service, revision, shadow, event, its detail
     shadow_seconds: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision, shadow, of
     shadow_distances: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision, shadow
+
+    def without_gauges(self) -> "Snapshot":
+        """What stays true of a replica that is gone."""
+        return replace(self, in_flight={}, breakers={}, resident={}, resident_bytes={}, quarantined={})
 
 
 class Series:
@@ -133,19 +137,29 @@ class Metrics:
     def __init__(self) -> None:
         self._series: dict[Labels, Series] = {}
         self._together: dict[Labels, Together] = {}
+        self._shadows: dict[Labels, ShadowCounts] = {}
         self._refused: dict[Labels, float] = {}
         self._rejections: dict[Labels, float] = {}
         self.lines_lost = 0  # of the request log
         self.quarantined: dict[Labels, float] = {}  # service, revision, why: 1
+        self.payloads_dropped: dict[Labels, float] = {}  # service, reason
 
     def series(self, service: str, revision: int) -> Series:
         """The counts of a revision; the same object at every call."""
         return self._series.setdefault((service, str(revision)), Series())
 
-        self.payloads_dropped: dict[Labels, float] = {}  # service, reason
     def together(self, service: str, revision: int, node: str) -> Together:
         """The counts of a node's calls; the same object at every call."""
         return self._together.setdefault((service, str(revision), node), Together())
+
+    def shadow(self, service: str, revision: int, shadow: str) -> ShadowCounts:
+        """The counts of a shadow beside a revision; the same object at every call."""
+        return self._shadows.setdefault((service, str(revision), shadow), ShadowCounts())
+
+    def shadow_reasons(self) -> dict[str, str]:
+        """Why shadows failed last, by "service/shadow"."""
+        known = ((service, shadow, counts.reason) for (service, _, shadow), counts in self._shadows.items())
+        return {f"{service}/{shadow}": reason for service, shadow, reason in known if reason}
 
     def refuse(self, service: str, revision: int, status: int, reason: str) -> None:
         """One call not answered with 200; ``service`` is empty where the caller named none that exists."""
@@ -172,6 +186,7 @@ class Metrics:
         """The counts now, as values of their own."""
         shot = Snapshot(dict(self._refused), dict(self._rejections), lines_lost={(): self.lines_lost})
         shot.quarantined = dict(self.quarantined)
+        shot.payloads_dropped = dict(self.payloads_dropped)
         for labels, series in self._series.items():
             shot.requests[(*labels, "200")] = series.answered
             shot.in_flight[labels] = series.in_flight
@@ -185,8 +200,9 @@ class Metrics:
         for labels, together in self._together.items():
             shot.together[labels] = [*together.rows, together.rows_sum]
             shot.waits[labels] = [*together.waits, together.waits_sum]
+        for labels, shadow in self._shadows.items():
+            _take_shadow(shot, labels, shadow)
         return shot
-        shot.payloads_dropped = dict(self.payloads_dropped)
 
 
 def _take_nodes(shot: Snapshot, labels: Labels, counts: NodeCounts) -> None:
@@ -194,6 +210,14 @@ def _take_nodes(shot: Snapshot, labels: Labels, counts: NodeCounts) -> None:
         shot.nodes[(*labels, node, event, detail)] = times
     for node, state in counts.breakers.items():
         shot.breakers[(*labels, node)] = state()
+
+
+def _take_shadow(shot: Snapshot, labels: Labels, counts: ShadowCounts) -> None:
+    shot.shadow_distances[labels] = list(counts.distances)
+    for event, detail, count in counts.events():
+        shot.shadows[(*labels, event, detail)] = count
+    for who, seconds in counts.seconds.items():
+        shot.shadow_seconds[(*labels, who)] = list(seconds)
 
 
 def _take_residency(shot: Snapshot, labels: Labels, series: Series) -> None:
@@ -221,7 +245,11 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         _add(total.resident_bytes, shot.resident_bytes)
         _add(total.evictions, shot.evictions)
         _add(total.quarantined, shot.quarantined)
+        _add(total.payloads_dropped, shot.payloads_dropped)
         _add_lists(total.cold_loads, shot.cold_loads)
+        _add(total.shadows, shot.shadows)
+        _add_lists(total.shadow_seconds, shot.shadow_seconds)
+        _add_lists(total.shadow_distances, shot.shadow_distances)
         for labels, state in shot.breakers.items():
             total.breakers[labels] = max(state, total.breakers.get(labels, 0.0))
     return total
@@ -245,7 +273,6 @@ class _Collector:
         for labels, count in sorted(shot.requests.items()):
             requests.add_metric(labels, count)
         rejections = CounterMetricFamily("aimass_rejections", "Calls refused, by reason.", labels=[*revision, "reason"])
-        _add(total.payloads_dropped, shot.payloads_dropped)
         for labels, count in sorted(shot.rejections.items()):
             rejections.add_metric(labels, count)
         in_flight = GaugeMetricFamily("aimass_in_flight", "Calls being answered.", labels=revision)
@@ -280,8 +307,14 @@ class _Collector:
         for labels, count in sorted(shot.quarantined.items()):
             quarantined.add_metric(labels, count)
         yield quarantined
+        what = "Calls that the payload log did not keep: memory or disk full, errors beyond their rate, too large."
+        dropped = CounterMetricFamily("aimass_payloads_dropped", what, labels=["service", "reason"])
+        for labels, count in sorted(shot.payloads_dropped.items()):
+            dropped.add_metric(labels, count)
+        yield dropped
         for event, (what, detail) in EVENTS.items():
-            yield _of_nodes(event, what, [*node, detail] if detail else node, shot.nodes)
+            yield _of_nodes(f"aimass_node_{event}", event, what, [*node, detail] if detail else node, shot.nodes)
+        yield from _of_shadows(shot, [*revision, "shadow"])
 
 
 def _of_residency(shot: Snapshot, revision: list[str]) -> Iterator[Metric]:
@@ -301,17 +334,22 @@ def _of_residency(shot: Snapshot, revision: list[str]) -> Iterator[Metric]:
     yield _histogram("aimass_cold_load_seconds", what, revision, SECONDS, shot.cold_loads)
 
 
-def _of_nodes(event: str, what: str, names: list[str], counts: dict[Labels, float]) -> Metric:
-    family = CounterMetricFamily(f"aimass_node_{event}", what, labels=names)
+def _of_shadows(shot: Snapshot, shadow: list[str]) -> Iterator[Metric]:
+    for event, (what, detail) in SHADOW_EVENTS.items():
+        names = [*shadow, detail] if detail else shadow
+        yield _of_nodes(f"aimass_shadow_{event}", event, what, names, shot.shadows)
+    what = "Seconds of a call that ran alone on a shadow, and on its primary."
+    yield _histogram("aimass_shadow_seconds", what, [*shadow, "of"], SHADOW_SECONDS, shot.shadow_seconds)
+    what = "How far a row's scores lie from the primary's."
+    yield _histogram("aimass_shadow_distance", what, shadow, DISTANCES, shot.shadow_distances)
+
+
+def _of_nodes(name: str, event: str, what: str, names: list[str], counts: dict[Labels, float]) -> Metric:
+    family = CounterMetricFamily(name, what, labels=names)
     for (*labels, found, detail), count in sorted(counts.items()):
         if found == event:
             family.add_metric([*labels, detail][: len(names)], count)
     return family
-        what = "Calls that the payload log did not keep: memory or disk full, errors beyond their rate, too large."
-        dropped = CounterMetricFamily("aimass_payloads_dropped", what, labels=["service", "reason"])
-        for labels, count in sorted(shot.payloads_dropped.items()):
-            dropped.add_metric(labels, count)
-        yield dropped
 
 
 def _histogram(

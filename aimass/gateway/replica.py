@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray import serve
 
+import aimass
 from aimass.core.clock import SystemClock
 from aimass.core.errors import AimassError
 from aimass.core.platform_file import NAMESPACE, RECONCILER
@@ -19,16 +20,18 @@ from aimass.core.settings import Settings
 from aimass.gateway.app import GatewayApp
 from aimass.gateway.balance import Balancer, Load
 from aimass.gateway.door import Door
+from aimass.gateway.feedback.opening import OpenFeedback
 from aimass.gateway.grpc.door import GrpcDoor
 from aimass.gateway.infer import Parts
 from aimass.gateway.loading import Loading
 from aimass.gateway.metrics import Metrics, Snapshot
-from aimass.gateway.protocols import arrays
 from aimass.gateway.payloads.watching import open_payloads
+from aimass.gateway.protocols import arrays
 from aimass.gateway.protocols.direct import direct_protocol
 from aimass.gateway.quarantine.guard import Guard, quarantined
 from aimass.gateway.residency.residency import Residency
 from aimass.gateway.residency.size import bound_bytes
+from aimass.gateway.shadows.shadowing import open_shadows
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
 from aimass.metering.journal import Journal
 from aimass.monitoring.process_log import keep_log
@@ -73,10 +76,10 @@ class Gateway:
         parts = Parts(clock, self._journal, self._recorder, self._metrics, self._executor)
         self.gateway = GatewayApp(settings, parts, self._name)
         self.gateway.whole_metrics = self._whole_metrics
-        self._load = Load()
-        self._balancer = Balancer(Random())
         self._payloads = open_payloads(self.gateway, home, self._name, self._metrics, clock)
         self._feedback = OpenFeedback(self.gateway, settings, self._name, clock)
+        self._load = Load()
+        self._balancer = Balancer(Random())
         self._senders = Senders(
             find_link,
             lambda *node: self._metrics.together(*node).observe,
@@ -84,11 +87,15 @@ class Gateway:
             clock,
         )
         load_plan = partial(load, checkout=_checkout(settings))
-        bound = bound_bytes(settings.gateway_memory_bytes, settings.gateway_max_replicas)
-        self._residency = Residency(self._metrics, bound, self.gateway.exchange)
+        self._residency = Residency(
+            self._metrics,
+            bound_bytes(settings.gateway_memory_bytes, settings.gateway_max_replicas),
+            self.gateway.exchange,
+        )
         self._loading = Loading(
             load_plan, self._loaded, self._senders.connect, clock, self._residency, self._marks.guard
         )
+        self._shadowing = open_shadows(self.gateway, self._metrics, self._loading.plans, self._executor, clock)
         self._state = GatewayState(0)
         self._used: dict[str, int] = {}
         self._synced_at = clock.monotonic()
@@ -117,10 +124,13 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*[door.close() for door in (self._door, self._grpc) if door is not None])
+        self._shadowing.close()
         self._loading.close()
         self._executor.close()
         self._journal.close()
         self._marks.close()
+        self._payloads.close()
+        self._feedback.close()
         with contextlib.suppress(OSError):
             self._recorder.flush()
 
@@ -128,8 +138,6 @@ class Gateway:
         """Take a numbered state: one assignment now, loads beside it. An older number than ours changes nothing."""
         self._apply(GatewayState.loads(state))
         return self._report()
-        self._payloads.close()
-        self._feedback.close()
 
     async def await_loaded(self, number: int) -> ReplicaReport:
         """The report once this state is here and each of its revisions is loaded or has failed."""
@@ -165,6 +173,7 @@ class Gateway:
         if state.number <= self._state.number:
             return
         self._state = state
+        self._shadowing.become(state)
         self.gateway.apply(state, self._loading.plans)
         self._guard.bind(self.gateway.table)
         self._loading.prepare(state)
@@ -186,10 +195,12 @@ class Gateway:
             bound_bytes=round(self._residency.bound_bytes),
             failed=dict(self._loading.failed),
             held=self._guard.held,
+            shadows=self._shadowing.reasons(),
             in_flight=self._load.in_flight(self._metrics.in_flight),
             connections=self._door.connections if self._door else 0,
             requests_per_s=self._load.requests_per_s,
             usage=self._usage(now),
+            version=aimass.__version__,
         )
 
     def _usage(self, now: float) -> dict[str, float]:
@@ -255,10 +266,7 @@ class Gateway:
     async def _tidy(self) -> None:
         self._loading.retry(self._state)
         needed = self.gateway.table.in_use | {
-            (service.name, revision.number)
-            for service in self._state.services
-            for revision in service.revisions
-            if not revision.aside
+            name for service in self._state.services for name, item in service.plans.items() if not item.aside
         }
         self._loading.drop(needed)
         self._senders.keep(self._loading.plans)

@@ -17,7 +17,7 @@ from aimass.training.evaluation import METRICS
 
 INK, MUTED, LINE, ACCENT = "#1c2733", "#7a8794", "#e3e8ed", "#0f766e"
 PALETTE = ("#4263eb", "#e8890c", "#c2255c", "#6f42c1", "#2b8a3e", "#0c8599", "#a0522d", "#5c677d")
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -48,14 +48,14 @@ def draw_plots(report: Mapping[str, Any]) -> dict[str, str]:
     drawn = {}
     for name, draw in _PLOTS.items():
         if name in report or name not in ("selection", "cascade"):
-            with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-                drawn[name] = _svg(draw(report))
+            with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+                drawn[name] = as_svg(draw(report))
     return drawn
 
 
 def save_plot(report: Mapping[str, Any], name: str, path: Path) -> None:
     """One of them as a picture of its own, of the kind that the file's name says."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         _PLOTS[name](report).savefig(path, dpi=150)
 
 
@@ -67,7 +67,8 @@ def colours(report: Mapping[str, Any]) -> dict[str, str]:
     return shades | {row["name"]: by_kind[row["kind"]] for row in report["contestants"] if row["kind"] in by_kind}
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """The text of the picture, without the file's own head."""
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()

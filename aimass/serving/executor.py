@@ -60,6 +60,11 @@ class Executor:
         self._turns: deque[Slot] = deque()  # slots that would start a call, in the order of their next turn
         self._clock: Clock = clock or SystemClock()
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether calls would run that have no thread."""
+        return bool(self._turns)
+
     async def submit(
         self, slot: Slot, plan: Runnable, batch: Batch, rows: int, deadline_s: float | None, trace: Trace
     ) -> Batch:

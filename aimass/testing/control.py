@@ -36,7 +36,7 @@ class InProcessReplica:
     def apply(self, state: GatewayState) -> ReplicaReport:
         """Take the state and load what it names."""
         self.state, self.failed = state, {}
-        wanted = {(service.name, item.number): item for service in state.services for item in service.revisions}
+        wanted = {name: item for service in state.services for name, item in service.plans.items()}
         for name in [name for name in self.plans if name not in wanted]:
             del self.plans[name]
         for name, item in wanted.items():

@@ -12,6 +12,7 @@ from aimass.core.errors import AimassError, Invalid
 from aimass.core.ids import Digest, digest_of_json
 from aimass.graph import revision
 from aimass.graph.build import build_graph
+from aimass.graph.expansion import Lookup
 from aimass.graph.graph import Graph, ModelInfo
 from aimass.graph.spec import LimitsSpec, ServiceSpec, SloSpec, load_service
 from aimass.registry import aliases
@@ -50,6 +51,13 @@ def draft(session: Session, text: str, name: str = NAME) -> Draft:
     """Check the document against the registry as it is now; errors carry line and field."""
     document = Document(text, name)
     spec = load_service(document)
+    graph = build_graph(spec, lookup_in(session), document, make_combiner, policy_of)
+    canonical = revision.canonical(graph, spec)
+    return Draft(spec, graph, canonical, digest_of_json(canonical))
+
+
+def lookup_in(session: Session) -> Lookup:
+    """What graphs ask of the registry as it is now."""
 
     def lookup(ref: str, field: str) -> ModelInfo:
         version = aliases.resolve(session, ref, field)
@@ -64,9 +72,7 @@ def draft(session: Session, text: str, name: str = NAME) -> Draft:
             profile=manifest.profile,
         )
 
-    graph = build_graph(spec, lookup, document, make_combiner, policy_of)
-    canonical = revision.canonical(graph, spec)
-    return Draft(spec, graph, canonical, digest_of_json(canonical))
+    return lookup
 
 
 def plan(drafted: Draft, store: ArtifactStore, machine: Machine) -> Planned:

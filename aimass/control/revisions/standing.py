@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from aimass.control.shadows.stored import standing_shadows
 from aimass.core.errors import NotFound
 from aimass.database.tables import RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.serving.traffic.cut import Pieces, recut
@@ -27,6 +28,7 @@ class Standing:
     options: Mapping[str, Any] = field(default_factory=dict)
     course: Mapping[str, Any] | None = None  # of a policy that moves by itself
     pieces: Pieces = ()
+    shadows: frozenset[int] = frozenset()  # revisions that look on while it is deployed
 
     @property
     def is_deployed(self) -> bool:
@@ -61,7 +63,7 @@ class Standing:
     @property
     def kept(self) -> tuple[int, ...]:
         """Revisions that replicas hold ready: those with traffic, the one before, those that come."""
-        numbers = set(self.weights) | self.readied
+        numbers = set(self.weights) | self.readied | (self.shadows if self.is_deployed else set())
         for number in (self.before, self.candidate):
             if number is not None:
                 numbers.add(number)
@@ -122,11 +124,12 @@ def standings(session: Session, service: str | None = None) -> dict[str, Standin
     moved: dict[str, list[TrafficMoveRow]] = {}
     for move in session.scalars(moves):
         moved.setdefault(move.service, []).append(move)
-    found = {}
+    found, shadows = {}, standing_shadows(session, service)
     for name in names:
         rows = moved.get(name, [])
         weights = [{int(number): float(share) for number, share in row.weights.items()} for row in rows]
-        found[name] = _by(rows[-1] if rows else None, stand(weights, good.get(name, ())))
+        now = _by(rows[-1] if rows else None, stand(weights, good.get(name, ())))
+        found[name] = replace(now, shadows=frozenset(row.revision for row in shadows.get(name, ())))
     return found
 
 

@@ -1,0 +1,1 @@
+"""Shadows as an owner sees them: named, stored, and what was seen of them."""

@@ -1,0 +1,149 @@
+"""Let a shadow look on at a service's calls, change how many it takes, end it, and see how it did."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aimass.control.context import Context
+from aimass.control.pushing import Pushed
+from aimass.control.revisions.loading import LOAD_S, reason
+from aimass.control.revisions.standing import standings
+from aimass.control.shadows.choosing import Asked, Chosen, check_share, choose
+from aimass.control.shadows.seeing import figures_of
+from aimass.control.shadows.stored import as_states, standing_shadows
+from aimass.core.errors import Conflict, Invalid, NotFound, Unavailable
+from aimass.database import state_number
+from aimass.database.shadow_tables import ShadowMoveRow
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """What stands now; see ``control.deploy.Deployed``."""
+
+    service: str
+    shadow: str
+    share: float
+    message: str
+    replicas: int
+    silent: tuple[str, ...] = ()
+
+
+def cast(context: Context, service: str, asked: Asked, share: float) -> Shadowed:
+    """Have the shadow run so many per cent of the service's calls, once the live replicas have loaded it. When one
+    cannot, nothing stands, and the error says why."""
+    check_share(share)
+    with context.turns.of(service):
+        with context.database.session() as session:
+            now = standings(session, service)[service]
+            if not now.is_deployed:
+                raise Conflict(f"{service} is not deployed, so that it has no calls to shadow; deploy it")
+            chosen = choose(session, context.store, service, now, asked)
+            known = [row for row in standing_shadows(session, service).get(service, ()) if row.shadow == chosen.name]
+            share_before = known[0].share if known else 0.0
+            row = _write(session, context, service, chosen, share, known[0] if known else None)
+            (state,) = as_states([row])
+            number = state_number.bump(session)
+        context.pusher.push(number)
+        pushed = context.pusher.await_loaded(number, LOAD_S)
+        failed = reason(pushed, *state.plan_of(service))
+        if failed or pushed.is_away:
+            why = failed or "the reconciler does not answer, so nobody can say whether replicas have loaded it"
+            _take_back(context, service, row.shadow, share_before, why)
+            raise (Invalid if failed else Unavailable)(f"shadow {row.shadow} of {service} cannot be loaded: {why}")
+        message = f"shadow {row.shadow} runs {share:g} % of the calls of {service}"
+        return Shadowed(service, row.shadow, share, message, len(pushed.reports), pushed.silent)
+
+
+def end(context: Context, service: str, asked: Asked | None = None) -> list[Shadowed]:
+    """End one shadow, or all of the service's. ``NotFound`` names those that stand."""
+    with context.turns.of(service):
+        with context.database.session() as session:
+            now = standings(session, service)[service]
+            rows = standing_shadows(session, service).get(service, [])
+            wanted = rows if asked is None else [row for row in rows if _is_meant(row, asked)]
+            if not wanted:
+                there = ", ".join(row.shadow for row in rows) or "none"
+                raise NotFound(f"{service} has no such shadow; there are: {there}", field="shadow")
+            for row in wanted:
+                _end(session, context, row, "ended")
+            number = state_number.bump(session)
+        pushed = context.pusher.push(number) if now.kept else Pushed()
+        return [
+            Shadowed(
+                service, row.shadow, 0.0, f"shadow {row.shadow} of {service} ended", len(pushed.reports), pushed.silent
+            )
+            for row in wanted
+        ]
+
+
+def show(context: Context, service: str) -> dict[str, Any]:
+    """The shadows that stand, those that were compared before, and every move, oldest first."""
+    overview = context.pusher.overview()
+    with context.database.reading() as session:
+        standings(session, service)
+        rows = standing_shadows(session, service).get(service, [])
+        moves = select(ShadowMoveRow).where(ShadowMoveRow.service == service).order_by(ShadowMoveRow.id)
+        history = [
+            {"shadow": move.shadow, "share": move.share, "who": move.who, "why": move.why, "at": move.at}
+            for move in session.scalars(moves)
+        ]
+    return {"service": service, "shadows": figures_of(service, rows, overview), "moves": history}
+
+
+def _is_meant(row: ShadowMoveRow, asked: Asked) -> bool:
+    if asked.revision is not None:
+        return row.shadow == str(asked.revision)
+    is_node = row.node == asked.node or row.node.endswith(f".{asked.node}")
+    return bool(row.node) and is_node and asked.model in ("", row.model)
+
+
+def _write(
+    session: Session, context: Context, service: str, chosen: Chosen, share: float, known: ShadowMoveRow | None
+) -> ShadowMoveRow:
+    is_same = known is not None and known.revision == chosen.revision
+    row = ShadowMoveRow(
+        service=service,
+        shadow=chosen.name,
+        share=share,
+        revision=chosen.revision,
+        node=chosen.node,
+        model=chosen.model,
+        layout=chosen.layout.to_json() if chosen.layout else None,
+        plan=known.plan if known is not None and is_same else 0,
+        who=context.who,
+        why="shadows" if known is None else f"from {known.share:g} %",
+        at=context.clock.now(),
+    )
+    session.add(row)
+    session.flush()
+    if chosen.layout is not None and not row.plan:
+        row.plan = row.id
+    return row
+
+
+def _end(session: Session, context: Context, row: ShadowMoveRow, why: str, share: float = 0.0) -> None:
+    session.add(
+        ShadowMoveRow(
+            service=row.service,
+            shadow=row.shadow,
+            share=share,
+            revision=row.revision,
+            node=row.node,
+            model=row.model,
+            layout=row.layout if share else None,
+            plan=row.plan,
+            who=context.who,
+            why=why,
+            at=context.clock.now(),
+        )
+    )
+
+
+def _take_back(context: Context, service: str, name: str, share: float, why: str) -> None:
+    with context.database.session() as session:
+        (row,) = [row for row in standing_shadows(session, service)[service] if row.shadow == name]
+        _end(session, context, row, f"could not be loaded: {why}", share)
+        number = state_number.bump(session)
+    context.pusher.push(number)

@@ -1,0 +1,114 @@
+"""One shadow in one replica: which calls it takes, and what waits for it."""
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from aimass.core.ids import RevisionId
+from aimass.core.signature import TensorSpec
+from aimass.gateway.metrics import Metrics
+from aimass.gateway.residency.asleep import Plan
+from aimass.gateway.routes import Target
+from aimass.gateway.shadows.counts import ShadowCounts
+from aimass.gateway.shadows.queue import Bound, Mirrored, Queue, own, size_of
+from aimass.gateway.state import ShadowState
+from aimass.graph.beside import PRIMARY, SHADOW
+from aimass.serving.loader import LoadedPlan
+from aimass.serving.shadows.beside import Beside, specs_of
+from aimass.serving.shadows.comparing import Comparer
+from aimass.serving.traffic.base import ALL_PERCENT
+
+if TYPE_CHECKING:
+    from aimass.gateway.infer import Job
+
+PERSON = b"aimass shadows"  # a place of its own, so that who is mirrored has nothing to do with who got which revision
+FULL, DEGRADED, UNLOADED, FAULT = "full", "degraded", "not loaded", "fault"
+"""Why a call is not even queued."""
+
+
+class Lane:
+    """Used from one event loop."""
+
+    def __init__(self, service: str, shadow: ShadowState, bound: Bound, plans: Mapping[RevisionId, Plan]) -> None:
+        self.service = service
+        self.shadow = shadow
+        self.name = shadow.plan_of(service)
+        self.queue = Queue(bound)
+        self.turns, self.ran_at = 0, 0.0  # batches that it has run, and when the last one began
+        self._plans = plans
+        self._bound = bound
+
+    @property
+    def share(self) -> float:
+        return self.shadow.share / ALL_PERCENT
+
+    @property
+    def plan(self) -> Plan | None:
+        """What it runs, if it is loaded."""
+        return self._plans.get(self.name)
+
+    @property
+    def beside(self) -> Beside | None:
+        """Of a node's shadow."""
+        return Beside(self.shadow.node) if self.shadow.node else None
+
+    def looks_at(self, revision: int) -> bool:
+        """Whether it takes calls that this revision answered."""
+        return revision == self.shadow.revision if self.shadow.node else revision != self.shadow.revision
+
+    def comparer(self, plan: LoadedPlan, target: Target) -> Comparer:
+        """By what it is compared; ``Invalid`` where there is nothing to compare."""
+        outputs = plan.signature.outputs
+        sides: tuple[list[TensorSpec], list[TensorSpec]] = (
+            (specs_of(outputs, PRIMARY), specs_of(outputs, SHADOW))
+            if self.shadow.node
+            else (list(target.signature.outputs), list(outputs))
+        )
+        return Comparer(*sides)
+
+    def offer(self, job: "Job", counts: ShadowCounts, now: float) -> None:
+        """Take a copy of the call, if there is room."""
+        if job.degraded:
+            counts.drop(DEGRADED)
+        elif self.name not in self._plans:
+            counts.drop(UNLOADED)
+        else:
+            rows, given = job.request.rows, job.request.batch
+            answered = {} if self.shadow.node else job.outputs
+            size = size_of(given) + size_of(answered)
+            if not self._bound.has_room(rows, size):
+                counts.drop(FULL)
+                return
+            self.queue.put(Mirrored(job.target, own(given), own(answered), rows, job.length, size, now))
+
+
+class Mirror:
+    """The ``Watcher`` of one revision: hands its calls to the lanes that look at it."""
+
+    def __init__(self, target: Target, lanes: list[Lane], metrics: Metrics, wake: Callable[[], None]) -> None:
+        counts = [metrics.shadow(target.service, target.revision, lane.shadow.name) for lane in lanes]
+        self._lanes = [(lane.share, lane, count) for lane, count in zip(lanes, counts, strict=True)]
+        self._most = max(lane.share for lane in lanes)
+        self._wake = wake
+
+    def answered(self, job: "Job") -> None:
+        at = place(job.call.request_id)
+        if at >= self._most:
+            return
+        now = job.call.started + job.total_s
+        for share, lane, counts in self._lanes:
+            if at < share:
+                try:
+                    lane.offer(job, counts, now)
+                except Exception:  # noqa: BLE001 - whatever a copy meets, the caller has his answer
+                    counts.drop(FAULT)
+        self._wake()
+
+    def failed(self, call: object, status: int, error: str) -> None:
+        """There is no answer to compare with."""
+
+
+def place(request_id: str) -> float:
+    """Where a call lies in [0, 1). All shadows take the lowest part, so that they run the same calls."""
+    digest = blake2b(request_id.encode(), digest_size=8, person=PERSON).digest()
+    return (int.from_bytes(digest) >> 11) / 2**53

@@ -1,0 +1,94 @@
+"""Calls that wait for a shadow, within bounds of rows and bytes; what is copied of a call, and what that weighs."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aimass.core.batch import Array, Batch
+from aimass.gateway.routes import Target
+
+ROWS, SIZE_BYTES = 4096, 32 * 2**20  # that wait in one replica, of all its shadows together
+TOGETHER_ROWS = 256  # that run as one
+TEXT_BYTES = 64  # what a text weighs beside its own bytes
+
+
+@dataclass(eq=False, slots=True)
+class Mirrored:
+    """A call that was answered, and is to be run by one shadow. Its arrays are its own."""
+
+    target: Target  # that answered it
+    inputs: Batch
+    outputs: Batch
+    rows: int
+    length: int  # of its ragged inputs before they were padded; 0: they were not
+    size_bytes: int
+    at: float  # monotonic
+    shape: tuple[Any, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shape = (self.length, self.target, *(array.shape[1:] for array in self.inputs.values()))
+
+
+class Bound:
+    """What all queues of a replica may hold together."""
+
+    def __init__(self, rows: int = ROWS, size_bytes: int = SIZE_BYTES) -> None:
+        self.rows, self.size_bytes = rows, size_bytes
+        self.held_rows = self.held_bytes = 0
+
+    def has_room(self, rows: int, size_bytes: int) -> bool:
+        return self.held_rows + rows <= self.rows and self.held_bytes + size_bytes <= self.size_bytes
+
+
+class Queue:
+    """Of one shadow, oldest first."""
+
+    def __init__(self, bound: Bound) -> None:
+        self._bound = bound
+        self._calls: deque[Mirrored] = deque()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def put(self, call: Mirrored) -> None:
+        self._calls.append(call)
+        self._bound.held_rows += call.rows
+        self._bound.held_bytes += call.size_bytes
+
+    def take(self) -> list[Mirrored]:
+        """The oldest, with those behind it that can run together with it."""
+        taken = [self._calls.popleft()]
+        rows, shape = taken[0].rows, taken[0].shape
+        while self._calls and self._calls[0].shape == shape and rows + self._calls[0].rows <= TOGETHER_ROWS:
+            taken.append(self._calls.popleft())
+            rows += taken[-1].rows
+        return taken
+
+    def take_older(self, at: float) -> list[Mirrored]:
+        """Those that came before."""
+        taken = []
+        while self._calls and self._calls[0].at < at:
+            taken.append(self._calls.popleft())
+        return taken
+
+    def let_go(self, calls: Sequence[Mirrored]) -> None:
+        """They were taken, and are held no more."""
+        self._bound.held_rows -= sum(call.rows for call in calls)
+        self._bound.held_bytes -= sum(call.size_bytes for call in calls)
+
+
+def size_of(batch: Batch) -> int:
+    """Bytes that a copy of it holds."""
+    return sum(_size(array) for array in batch.values())
+
+
+def own(batch: Batch) -> Batch:
+    """The same in arrays that hold nothing else: a view would hold a body, or a run's outputs for others' rows."""
+    return {name: array if array.base is None else array.copy() for name, array in batch.items()}
+
+
+def _size(array: Array) -> int:
+    if array.dtype.kind != "O":
+        return array.nbytes
+    return sum(TEXT_BYTES + len(text) for text in array.flat)

@@ -1,0 +1,37 @@
+"""Intervals and quantiles, against scipy and numpy."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from aimass.serving.shadows.figures import DISTANCES, SECONDS, bucket_of, quantile, wilson
+
+
+@given(st.integers(1, 5000), st.data())
+def test_wilson_is_scipys(trials: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, trials))
+    low, high = wilson(hits, trials)
+    oracle = binomtest(hits, trials).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
+
+
+def test_nothing_seen_says_nothing() -> None:
+    assert wilson(0, 0) == (0, 1)
+    assert quantile(SECONDS, [0] * (len(SECONDS) + 1), 0.5) is None
+
+
+@given(st.lists(st.floats(1e-5, 9.9), min_size=1, max_size=200), st.sampled_from([0.5, 0.95]))
+def test_a_quantile_is_the_end_of_its_bucket(values: list[float], part: float) -> None:
+    counts = [0] * (len(SECONDS) + 1)
+    for value in values:
+        counts[bucket_of(SECONDS, value)] += 1
+    true = float(np.quantile(values, part, method="inverted_cdf"))
+    found = quantile(SECONDS, counts, part)
+    assert found is not None and true <= found <= max(1.5 * true * (1 + 1e-9), SECONDS[0])
+
+
+def test_what_no_number_is_lies_beyond_all_bounds() -> None:
+    assert bucket_of(DISTANCES, float("inf")) == bucket_of(DISTANCES, float("nan")) == len(DISTANCES)
+    assert bucket_of(DISTANCES, 0.0) == 0
