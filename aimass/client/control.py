@@ -76,52 +76,6 @@ class Control:
         """Every plan of the current revision; ``load_rps``: for so many calls a second, each with so many ``rows``."""
         asked = {"load_rps": load_rps, "rows": rows, "measured": "true" if measured else None}
         query = {key: str(value) for key, value in asked.items() if value is not None}
-    # rollouts
-
-    def roll_out(self, name: str, revision: int, **plan: Any) -> Json:
-        """Starts one; ``plan``: ``steps``, ``guards``, ``tolerances``, ``least_requests``, ``least_s``, ``why``."""
-        body = {"revision": revision, **plan}
-        return self._call("POST", f"/services/{check_name(name, 'service')}/rollout", json=body, timeout=MOVE_S)
-
-    def rollout(self, name: str, looks: bool = False) -> Json:
-        """The newest rollout; with ``looks`` all that guards said."""
-        return self._get(f"/services/{check_name(name, 'service')}/rollout", **({"looks": "true"} if looks else {}))
-
-    def promote(self, name: str, why: str = "") -> Json:
-        return self._rollout_verb(name, "promote", why)
-
-    def pause(self, name: str, why: str = "") -> Json:
-        return self._rollout_verb(name, "pause", why)
-
-    def resume(self, name: str, why: str = "") -> Json:
-        return self._rollout_verb(name, "resume", why)
-
-    def abort(self, name: str, why: str = "") -> Json:
-        return self._rollout_verb(name, "abort", why)
-
-    def _rollout_verb(self, name: str, verb: str, why: str) -> Json:
-        path = f"/services/{check_name(name, 'service')}/rollout/{verb}"
-        return self._call("POST", path, json={"why": why}, timeout=MOVE_S)
-
-    # shadows
-
-    def shadow(self, name: str, share: float, revision: int | None = None, node: str = "", model: str = "") -> Json:
-        """Has a revision, or a model beside a node, run so many per cent of a service's calls too."""
-        body = {"share": share, "revision": revision, "node": node, "model": model}
-        return self._call("PUT", f"/services/{check_name(name, 'service')}/shadows", json=body, timeout=MOVE_S)
-
-    def end_shadow(self, name: str, revision: int | None = None, node: str = "", model: str = "") -> Json:
-        """Ends one shadow; none named: all of the service's."""
-        query = {"revision": None if revision is None else str(revision), "node": node, "model": model}
-        path = f"/services/{check_name(name, 'service')}/shadows"
-        return self._call("DELETE", path, params={key: value for key, value in query.items() if value})
-
-    def shadows(self, name: str) -> Json:
-        """How a service's shadows compare with what was answered."""
-        return self._get(f"/services/{check_name(name, 'service')}/shadows")
-
-    # services that went wrong, or are asked about
-
         return self._get(f"/services/{check_name(name, 'service')}/explain", **query)
 
     def explain_document(
@@ -232,16 +186,6 @@ class Control:
             if line:
                 yield json.loads(line)
 
-    # the connection
-
-    def calls(self) -> Connection:
-        """The door for calls of this platform. A platform that says "loopback" from afar is reached by its own host."""
-        if self.connection.url:
-            return self.connection
-        url = str(self.platform()["url"])
-        here, there = urlsplit(self.url), urlsplit(url)
-        if there.hostname in ("127.0.0.1", "localhost", "::1") and here.hostname:
-            host = f"[{here.hostname}]" if ":" in here.hostname else here.hostname
     # single calls
 
     def trace(self, request_id: str) -> Json:
@@ -266,6 +210,16 @@ class Control:
         """Remove what is kept of a service, or of all."""
         return self._call("DELETE", "/payloads", params={"service": _optional(service)})
 
+    # the connection
+
+    def calls(self) -> Connection:
+        """The door for calls of this platform. A platform that says "loopback" from afar is reached by its own host."""
+        if self.connection.url:
+            return self.connection
+        url = str(self.platform()["url"])
+        here, there = urlsplit(self.url), urlsplit(url)
+        if there.hostname in ("127.0.0.1", "localhost", "::1") and here.hostname:
+            host = f"[{here.hostname}]" if ":" in here.hostname else here.hostname
             url = there._replace(netloc=f"{host}:{there.port}" if there.port else host).geturl()
         return Connection(url, self.url, self.connection.key, self.connection.verify)
 
@@ -331,6 +285,24 @@ def _id(text: str, what: str) -> str:
         return check_name(text, what)
     except Invalid:
         raise NotFound(f"no {what} has the id {text!r}; `aimass {what}s list` shows them") from None
+
+
+def _request(request_id: str) -> str:
+    try:
+        return check_name(request_id, "request")
+    except Invalid:
+        raise NotFound(f"no request {request_id!r} is on record; answers name theirs as x-aimass-request-id") from None
+
+
+def _optional(service: str) -> str:
+    return check_name(service, "service") if service else ""
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Invalid(f"cannot write {path}: {error.strerror}") from error
 
 
 def _read(path: Path) -> bytes:

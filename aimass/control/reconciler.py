@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from functools import partial
 
 from aimass.control.context import Context
 from aimass.control.jobs import RayJobs
@@ -14,9 +15,9 @@ from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.replicas import Replicas
 from aimass.control.reconciling.works import Work, start_works
+from aimass.control.requests.payloads import TEND_S, tend
 from aimass.control.revisions.aside import charge
 from aimass.core.clock import SystemClock
-from aimass.control.requests.payloads import TEND_S, tend
 from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
@@ -63,11 +64,11 @@ class Reconciler:
         return [
             Work("lease", self._lease.keep, needs_lease=False, every_s=RENEW_S),
             Work("current", self._keep_current, needs_lease=False),
+            Work("payloads", partial(tend, self._context), needs_lease=True, every_s=TEND_S),
             Work("aside", self._keep_aside, needs_lease=False),
             Work("applications", self._keep_applications, needs_lease=True),
             Work("nodes", self._keep_nodes, needs_lease=False, wake=self._pushed),  # looks; only who leads acts
         ]
-            Work("payloads", partial(tend, self._context), needs_lease=True, every_s=TEND_S),
 
     def ping(self) -> bool:
         """Whether it has come up."""
