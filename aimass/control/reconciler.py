@@ -13,10 +13,13 @@ from aimass.control.reconciling.applications import Applications
 from aimass.control.reconciling.draining import Draining, start_draining
 from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.nodes import NodeApplications, ServeArm
+from aimass.control.reconciling.repair import repair
 from aimass.control.reconciling.replicas import Replicas
 from aimass.control.reconciling.works import Work, start_works
 from aimass.control.requests.payloads import TEND_S, tend
 from aimass.control.revisions.aside import charge
+from aimass.control.rollouts.driving import LOOK_S as ROLLOUTS_S
+from aimass.control.rollouts.driving import Rollouts
 from aimass.core.clock import SystemClock
 from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
@@ -66,6 +69,8 @@ class Reconciler:
             Work("current", self._keep_current, needs_lease=False),
             Work("payloads", partial(tend, self._context), needs_lease=True, every_s=TEND_S),
             Work("aside", self._keep_aside, needs_lease=False),
+            Work("repair", lambda: repair(self._context, self._lease, self._memory.overview()), needs_lease=True),
+            Work("rollouts", Rollouts(self._context).look, needs_lease=True, every_s=ROLLOUTS_S),
             Work("applications", self._keep_applications, needs_lease=True),
             Work("nodes", self._keep_nodes, needs_lease=False, wake=self._pushed),  # looks; only who leads acts
         ]
