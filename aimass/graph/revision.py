@@ -1,9 +1,10 @@
 """A revision's canonical form: one graph with its settings as one JSON document, whose digest is the revision's.
 
 Format 1 knows models, transforms and combiners. Format 2 adds choices, quorums, policies, placements and sizes of
-nodes, limits of batching, and the declared load. A document says the lowest format that holds it, so what needs nothing
-new keeps its digest. To raise the format: add what is new so that its absence means what was before, tell the new from
-the old in ``_format``, and put a document with its digest into ``tests/graph/golden``.
+nodes, limits of batching, and the declared load. Format 3 adds what is kept of calls. A document says the lowest format
+that holds it, so what needs nothing new keeps its digest. To raise the format: add what is new so that its absence
+means what was before, tell the new from the old in ``canonical`` or ``_format``, and put a document with its digest
+into ``tests/graph/golden``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,8 @@ from typing import Any
 from aimass.core.errors import Invalid
 from aimass.core.policies import NO_POLICY, NodePolicy, NodeScale
 from aimass.core.signature import Signature, TensorSpec
-from aimass.graph.graph import CostProfile, Graph, Node, Source
 from aimass.graph.document.payloads import PayloadsSpec
+from aimass.graph.graph import CostProfile, Graph, Node, Source
 from aimass.graph.spec import LimitsSpec, ServiceSpec, SloSpec
 
 FORMAT = 3
@@ -30,9 +31,9 @@ def canonical(graph: Graph, spec: ServiceSpec) -> dict[str, Any]:
     nodes = [_node_to_json(node) for node in graph.nodes]
     inputs = [tensor.to_json() for tensor in graph.inputs]
     limits, slo = _limits_to_json(spec.limits), _slo_to_json(spec.slo)
-    return {
     kept = {} if spec.payloads is None else {"payloads": _payloads_to_json(spec.payloads)}
-        "format": _format([*nodes, *inputs], limits, slo),
+    return {
+        "format": 3 if kept else _format([*nodes, *inputs], limits, slo),
         "service": spec.service,
         "inputs": inputs,
         "nodes": nodes,
@@ -43,6 +44,7 @@ def canonical(graph: Graph, spec: ServiceSpec) -> dict[str, Any]:
         "placement": spec.placement,
         "limits": limits,
         "slo": slo,
+        **kept,
     }
 
 
@@ -79,13 +81,13 @@ def _slo_to_json(slo: SloSpec) -> dict[str, Any]:
     return {key: value for key, value in said.items() if key not in _NEW_SLO or value is not None}
 
 
-def _node_to_json(node: Node) -> dict[str, Any]:
-    data: dict[str, Any] = {
 def _payloads_to_json(payloads: PayloadsSpec) -> dict[str, Any]:
     said = payloads.model_dump(mode="json")
     return {**said, "private": {how: sorted(names) for how, names in said["private"].items()}}
 
 
+def _node_to_json(node: Node) -> dict[str, Any]:
+    data: dict[str, Any] = {
         "name": node.name,
         "kind": node.kind,
         "inputs": [[port, source.node, source.tensor] for port, source in node.inputs],
