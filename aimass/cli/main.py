@@ -8,10 +8,13 @@ import typer
 
 import aimass
 from aimass.cli import keys, logs, models, platform, predict, services, train
+from aimass.cli.feedback import command as feedback
 from aimass.cli.graph import command as graph
 from aimass.cli.graph import explain
 from aimass.cli.requests import payloads, replay, trace
 from aimass.cli.terminal import complain
+from aimass.cli.traffic import rollout, shadow
+from aimass.cli.traffic import split as traffic
 from aimass.core.errors import AimassError, Unauthenticated
 
 app = typer.Typer(
@@ -30,7 +33,11 @@ for group in (
     services,
     graph,
     explain,
+    traffic,
+    rollout,
+    shadow,
     predict,
+    feedback,
     keys,
     logs,
     payloads,

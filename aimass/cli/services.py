@@ -22,6 +22,9 @@ def add_to(app: typer.Typer) -> None:
 
 def deploy(
     path: Annotated[Path, typer.Argument(help="A service.yaml.")],
+    traffic: Annotated[
+        bool, typer.Option("--traffic/--no-traffic", help="All traffic goes there, or it is only held ready.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Deploy a service: all its traffic goes to the new revision once that is loaded."""
@@ -29,7 +32,7 @@ def deploy(
 
     document = read_document(path)
     with Control() as control:
-        done = control.deploy(document, str(path))
+        done = control.deploy(document, str(path), traffic)
     _say_moved(done, as_json)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -53,18 +53,74 @@ class Control:
     def service(self, name: str) -> Json:
         return self._get(f"/services/{check_name(name, 'service')}")
 
-    def deploy(self, document: str, name: str = "service.yaml") -> Json:
-        """Deploys a service document (YAML); all traffic goes to the new revision once it is loaded.
+    def deploy(self, document: str, name: str = "service.yaml", traffic: bool = True) -> Json:
+        """Deploys a service document (YAML); all traffic goes to the new revision once it is loaded, or none yet.
 
         ``name`` is what errors call it.
         """
-        return self._call("POST", "/services", json={"document": document, "name": name}, timeout=MOVE_S)
+        body = {"document": document, "name": name, "traffic": traffic}
+        return self._call("POST", "/services", json=body, timeout=MOVE_S)
+
+    def traffic(self, name: str) -> Json:
+        """How a service's traffic is spread, by which policy, and the moves that led there."""
+        return self._get(f"/services/{check_name(name, 'service')}/traffic")
+
+    def split(self, name: str, weights: Mapping[int, float], **rest: Any) -> Json:
+        """Spreads a service's calls: revision → per cent, together 100. ``rest``: policy, options, sticky, why."""
+        body = {"weights": {str(number): weight for number, weight in weights.items()}, **rest}
+        return self._call("PUT", f"/services/{check_name(name, 'service')}/traffic", json=body, timeout=MOVE_S)
 
     def undeploy(self, name: str) -> Json:
         return self._call("DELETE", f"/services/{check_name(name, 'service')}")
 
     def rollback(self, name: str) -> Json:
         return self._call("POST", f"/services/{check_name(name, 'service')}/rollback", timeout=MOVE_S)
+
+    # rollouts
+
+    def roll_out(self, name: str, revision: int, **plan: Any) -> Json:
+        """Starts one; ``plan``: ``steps``, ``guards``, ``tolerances``, ``least_requests``, ``least_s``, ``why``."""
+        body = {"revision": revision, **plan}
+        return self._call("POST", f"/services/{check_name(name, 'service')}/rollout", json=body, timeout=MOVE_S)
+
+    def rollout(self, name: str, looks: bool = False) -> Json:
+        """The newest rollout; with ``looks`` all that guards said."""
+        return self._get(f"/services/{check_name(name, 'service')}/rollout", **({"looks": "true"} if looks else {}))
+
+    def promote(self, name: str, why: str = "") -> Json:
+        return self._rollout_verb(name, "promote", why)
+
+    def pause(self, name: str, why: str = "") -> Json:
+        return self._rollout_verb(name, "pause", why)
+
+    def resume(self, name: str, why: str = "") -> Json:
+        return self._rollout_verb(name, "resume", why)
+
+    def abort(self, name: str, why: str = "") -> Json:
+        return self._rollout_verb(name, "abort", why)
+
+    def _rollout_verb(self, name: str, verb: str, why: str) -> Json:
+        path = f"/services/{check_name(name, 'service')}/rollout/{verb}"
+        return self._call("POST", path, json={"why": why}, timeout=MOVE_S)
+
+    # shadows
+
+    def shadow(self, name: str, share: float, revision: int | None = None, node: str = "", model: str = "") -> Json:
+        """Has a revision, or a model beside a node, run so many per cent of a service's calls too."""
+        body = {"share": share, "revision": revision, "node": node, "model": model}
+        return self._call("PUT", f"/services/{check_name(name, 'service')}/shadows", json=body, timeout=MOVE_S)
+
+    def end_shadow(self, name: str, revision: int | None = None, node: str = "", model: str = "") -> Json:
+        """Ends one shadow; none named: all of the service's."""
+        query = {"revision": None if revision is None else str(revision), "node": node, "model": model}
+        path = f"/services/{check_name(name, 'service')}/shadows"
+        return self._call("DELETE", path, params={key: value for key, value in query.items() if value})
+
+    def shadows(self, name: str) -> Json:
+        """How a service's shadows compare with what was answered."""
+        return self._get(f"/services/{check_name(name, 'service')}/shadows")
+
+    # services that went wrong, or are asked about
 
     def release(self, name: str) -> Json:
         """Has replicas load again what was put aside of the service, because it killed them."""
@@ -209,6 +265,23 @@ class Control:
     def clean_payloads(self, service: str = "") -> Json:
         """Remove what is kept of a service, or of all."""
         return self._call("DELETE", "/payloads", params={"service": _optional(service)})
+
+    # feedback
+
+    def feedback(self, name: str, since: float = 0.0) -> Json:
+        """How good a service's revisions were, by the labels and rewards for what was answered since then."""
+        return self._get(f"/services/{check_name(name, 'service')}/feedback", since=str(since))
+
+    def export_feedback(self, name: str, path: Path, form: str, since: float = 0.0) -> tuple[int, int]:
+        """Labelled rows with their inputs as a file: csv, npz or parquet. How many, and how many had to be left out."""
+        place, query = f"/services/{check_name(name, 'service')}/feedback/rows", {"form": form, "since": str(since)}
+        answer = self._send("GET", place, params=query, timeout=MOVE_S)
+        _write(path, answer.content)
+        return int(answer.headers["x-aimass-rows"]), int(answer.headers["x-aimass-without-inputs"])
+
+    def propose_weights(self, name: str) -> Json:
+        """A document of the service with weights learnt from its labels, and what it is worth."""
+        return self._get(f"/services/{check_name(name, 'service')}/feedback/weights")
 
     # the connection
 

@@ -7,7 +7,8 @@ from fastapi import FastAPI
 import aimass
 from aimass.console.bodies import ErrorBody
 from aimass.console.envelope import Envelope, handle_errors
-from aimass.console.routes import docs, graphs, keys, logs, models, pages, platform, runs, services
+from aimass.console.routes import docs, feedback, graphs, keys, logs, models, pages, platform, rollouts, runs, services
+from aimass.console.routes.traffic import shadows, splitting
 from aimass.control.context import Context
 
 API = "/api/v1"
@@ -40,7 +41,7 @@ def console_asgi(context: Context) -> Envelope:
     app.state.context = context
     for page in (pages, docs):
         app.include_router(page.router)
-    for part in (platform, services, graphs, models, runs, keys, logs):
+    for part in (platform, services, splitting, shadows, rollouts, feedback, graphs, models, runs, keys, logs):
         app.include_router(part.router, prefix=API, responses=REFUSALS)
     handle_errors(app)
     return Envelope(app, context.settings.max_body_bytes, context.settings.max_upload_bytes)

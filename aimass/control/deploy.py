@@ -13,6 +13,7 @@ from aimass.control.revisions.loading import LOAD_S, killed, wait
 from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import Standing, next_number, standing, standings
 from aimass.control.revisions.traffic import Aim, end, ready, shift
+from aimass.control.rollouts.record import refuse_while_active
 from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, ServiceRow
@@ -45,9 +46,9 @@ class Undeployed:
     message: str
 
 
-def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
+def deploy(context: Context, text: str, name: str = planning.NAME, traffic: bool = True) -> Deployed:
     """Make the document the service's newest revision, or take back an earlier one that it is, and move all traffic
-    there.
+    there. Without ``traffic`` it is held ready, and takes what a split or a rollout gives it.
 
     Nothing moves, and the running revision goes on, when anything is wrong with the document, its artifacts or its
     load in any live replica.
@@ -58,13 +59,19 @@ def deploy(context: Context, text: str, name: str = planning.NAME) -> Deployed:
         same = _unchanged(context, drafted)
         if same is not None:
             return same
+        if traffic:
+            with context.database.reading() as session:
+                refuse_while_active(session, drafted.spec.service)
         why = f"deployed from {name}"
-        back = _take_back(context, drafted, why)
+        back = _take_back(context, drafted, why, traffic)
         if back is not None:
             return back
         planned = planning.plan(drafted, context.store, machine_of(context.settings))
-        number, state = _store(context, drafted, planned, why)
+        number, state = _store(context, drafted, planned, why if traffic else "")
         _check_loaded(context, drafted.spec.service, number, state)
+        if not traffic:
+            ready(context, drafted.spec.service, {number}, why, anew=True)
+            return _held(context, drafted.spec.service, number)
         return _move(context, drafted.spec.service, number, why)
 
 
@@ -107,7 +114,8 @@ def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
         if now.main is None:
             return None
         row = session.get_one(RevisionRow, (service, now.main))
-        if row.digest != drafted.digest or (overview and overview.failures(service, [row.number])):
+        is_split = len(now.weights) > 1
+        if row.digest != drafted.digest or is_split or (overview and overview.failures(service, [row.number])):
             return None
         explanation = row.explanation
     return Deployed(
@@ -122,8 +130,8 @@ def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
     )
 
 
-def _take_back(context: Context, drafted: planning.Draft, why: str) -> Deployed | None:
-    """All traffic to an earlier revision that is this very document; None where there is none that can be loaded now.
+def _take_back(context: Context, drafted: planning.Draft, why: str, traffic: bool) -> Deployed | None:
+    """All traffic, or none yet, to an earlier revision that is this very document; None where none can be loaded now.
 
     Replicas load it at 0 % first, which also says that it comes anew (see ``line_of``).
     """
@@ -136,7 +144,7 @@ def _take_back(context: Context, drafted: planning.Draft, why: str) -> Deployed 
         ready(context, service, {number}, why, anew=True)
     except (Invalid, Unavailable, Timeout):
         return None
-    done = _move(context, service, number, why)
+    done = _move(context, service, number, why) if traffic else _held(context, service, number)
     return replace(done, message=f"{service} takes revision {number} back, which is this document; {done.message}")
 
 
@@ -149,7 +157,8 @@ def _earlier(session: Session, context: Context, drafted: planning.Draft, now: S
     )
     for row in rows:
         is_whole = all(context.store.has(digest) for digest in Layout.from_json(row.layout).digests)
-        if row.number in now.named and row.number in now.good and row.number != now.main and is_whole:
+        is_other = row.number != now.main or len(now.weights) > 1
+        if row.number in now.named and row.number in now.good and is_other and is_whole:
             for ref in drafted.graph.refs:
                 aliases.resolve(session, ref)  # one that was removed meanwhile is refused
             return row.number
@@ -183,7 +192,7 @@ def _store(context: Context, drafted: planning.Draft, planned: planning.Planned,
                 created_at=context.clock.now(),
             )
         )
-        context.turns.note(session, name, {STORED: number, "why": why})
+        context.turns.note(session, name, {STORED: number, "why": why})  # no why: it asked for no traffic
         return number, state_number.bump(session)
 
 
@@ -208,6 +217,25 @@ def _check_loaded(context: Context, service: str, number: int, state: int) -> No
             goes_on = f"; revision {main} goes on" if main else "; nothing is deployed"
             raise type(error)(f"{error.message}{goes_on}", error.field, error.retry_after_s) from error
         raise
+
+
+def _held(context: Context, service: str, revision: int) -> Deployed:
+    """What stands when the revision is loaded and takes no more calls than before."""
+    with context.database.reading() as session:
+        row, now = session.get_one(RevisionRow, (service, revision)), standing(session, service)
+    overview = context.pusher.overview()
+    share = now.weights.get(revision, 0.0)
+    return Deployed(
+        service=service,
+        revision=revision,
+        plan=row.layout["plan"],
+        why=row.explanation["why"],
+        changed=True,
+        message=f"revision {revision} of {service} is loaded and takes {share:g} % of its traffic; give it some with: "
+        f"aimass traffic {service} …",
+        weights=_as_text(now.weights),
+        replicas=overview.ready(service, [revision]) if overview else 0,
+    )
 
 
 def _move(context: Context, service: str, revision: int, why: str) -> Deployed:

@@ -2,7 +2,9 @@
 
 import logging
 import threading
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from aimass.control.context import Context
 from aimass.control.jobs import RayJobs
@@ -10,16 +12,19 @@ from aimass.control.leases.lease import LEADER, RENEW_S, Lease
 from aimass.control.leases.turns import Turns
 from aimass.control.pushing import PUSH_S, Overview, Pushed
 from aimass.control.reconciling.applications import Applications
+from aimass.control.reconciling.doings import Doings
 from aimass.control.reconciling.draining import Draining, start_draining
 from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.repair import repair
 from aimass.control.reconciling.replicas import Replicas
+from aimass.control.reconciling.sizing import bounds
 from aimass.control.reconciling.works import Work, start_works
 from aimass.control.requests.payloads import TEND_S, tend
 from aimass.control.revisions.aside import charge
 from aimass.control.rollouts.driving import LOOK_S as ROLLOUTS_S
 from aimass.control.rollouts.driving import Rollouts
+from aimass.control.traffic.following import Following
 from aimass.core.clock import SystemClock
 from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
@@ -48,9 +53,10 @@ class Reconciler:
         self._memory = Memory(database, home, SystemClock(), settings.gateway_min_replicas)
         self._memory.refresh()
         turns = threading.Lock()  # Serve's own code that describes applications is not made for two threads
+        self._settings, self._doings = settings, Doings(SystemClock())
         self._applications = Applications(settings, turns)
         self._replicas = Replicas()
-        self._nodes = NodeApplications(ServeArm(home, turns), SystemClock())
+        self._nodes = NodeApplications(ServeArm(home, turns), SystemClock(), self._doings.say)
         self._pushed = threading.Event()
         home.journal.mkdir(parents=True, exist_ok=True)
         clock = SystemClock()
@@ -69,7 +75,8 @@ class Reconciler:
             Work("current", self._keep_current, needs_lease=False),
             Work("payloads", partial(tend, self._context), needs_lease=True, every_s=TEND_S),
             Work("aside", self._keep_aside, needs_lease=False),
-            Work("repair", lambda: repair(self._context, self._lease, self._memory.overview()), needs_lease=True),
+            Work("traffic", Following(self._context).keep, needs_lease=True),
+            Work("repair", self._repair, needs_lease=True),
             Work("rollouts", Rollouts(self._context).look, needs_lease=True, every_s=ROLLOUTS_S),
             Work("applications", self._keep_applications, needs_lease=True),
             Work("nodes", self._keep_nodes, needs_lease=False, wake=self._pushed),  # looks; only who leads acts
@@ -101,9 +108,18 @@ class Reconciler:
         return self._memory.metrics()
 
     def overview(self) -> Overview:
-        """The replicas, and what they have counted."""
+        """The replicas, what they have counted, and what was done here of late."""
         self._count()
-        return self._memory.overview()
+        size = self._applications.size
+        return replace(
+            self._memory.overview(),
+            gateway=(size.target, size.running) if size else None,
+            doings=self._doings.recent(),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """As JSON, for a newer version's code, which has fields of its own."""
+        return {**self._settings.model_dump(mode="json", exclude={"home"}), "home": str(self._home.path)}
 
     def _push(self) -> Pushed:
         answers = self._replicas.broadcast("apply", self._memory.state, timeout_s=PUSH_S)
@@ -113,7 +129,14 @@ class Reconciler:
         self._memory.count(self._replicas.broadcast("metrics_snapshot", timeout_s=METRICS_S))
 
     def _keep_applications(self) -> None:
-        self._applications.ensure()
+        with self._database.reading() as session:
+            wanted = bounds(session, self._settings)
+        for doing in self._applications.ensure(wanted):
+            self._doings.say(doing)
+
+    def _repair(self) -> None:
+        for doing in repair(self._context, self._lease, self._memory.overview()):
+            self._doings.say(doing)
 
     def _keep_nodes(self) -> None:
         keep = self._nodes.keep if self._lease.holds() else self._nodes.look
@@ -124,6 +147,7 @@ class Reconciler:
         for death in charge(self._database, self._home, SystemClock()):
             named = ", ".join(f"{suspect.service}/{suspect.revision}" for suspect in death.suspects)
             _log.warning("%s died of %s while it ran %s\n%s", death.process, death.signal, named, death.stack)
+            self._doings.say(f"{death.process} died of {death.signal} while it ran {named}")
         if self._memory.refresh():
             self._push()
 

@@ -11,13 +11,14 @@ from aimass.serving.traffic.base import Traffic, Weights
 from aimass.serving.traffic.making import make_traffic, sticks
 from aimass.serving.traffic.steps import StepsTraffic
 from aimass.serving.traffic.sticky import StickyTraffic
+from aimass.serving.traffic.thompson import ThompsonTraffic
 from aimass.serving.traffic.weighted import WeightedTraffic
 from aimass.testing.traffic import TrafficConformance
 
 
 @pytest.mark.parametrize("key", TRAFFIC)
 def test_the_kit_covers_every_policy(key: str) -> None:
-    assert plugins.load(TRAFFIC, key) in {WeightedTraffic, StickyTraffic, StepsTraffic}
+    assert plugins.load(TRAFFIC, key) in {WeightedTraffic, StickyTraffic, StepsTraffic, ThompsonTraffic}
 
 
 class TestWeighted(TrafficConformance):
@@ -33,6 +34,16 @@ class TestSticky(TrafficConformance):
 class TestSteps(TrafficConformance):
     def make(self, weights: Weights, before: Weights | None = None) -> Traffic:
         return StepsTraffic(weights, {"every_s": 1.0}, before)
+
+
+class TestThompson(TrafficConformance):
+    def make(self, weights: Weights, before: Weights | None = None) -> Traffic:
+        return ThompsonTraffic(weights, {"least": 3}, before)
+
+
+class TestThompsonOfAnyRewards(TrafficConformance):
+    def make(self, weights: Weights, before: Weights | None = None) -> Traffic:
+        return ThompsonTraffic(weights, {"least": 3, "posterior": "normal"}, before)
 
 
 def test_steps_go_the_whole_way_one_at_a_time() -> None:
@@ -62,6 +73,9 @@ def test_steps_between_two_splits_mix_them() -> None:
         ("steps", {"steps": 5}, "rise to 100"),
         ("steps", {"every_s": 0}, "every_s"),
         ("steps", {"every_s": True}, "every_s"),
+        ("thompson", {"floor": 60}, "from 0 to 50"),
+        ("thompson", {"least": 1}, "from 2 on"),
+        ("thompson", {"posterior": "cauchy"}, "beta or normal"),
         ("coin", {}, "unknown 'coin'"),
     ],
 )

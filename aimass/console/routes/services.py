@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from aimass.console.access import Deployer, GuardedRoute, Reader
-from aimass.console.bodies import DocumentBody, ExplainBody
+from aimass.console.bodies import DeployBody, ExplainBody
 from aimass.control import deploy as verbs
 from aimass.control import services
 from aimass.control.revisions import explaining, releasing
@@ -27,9 +27,9 @@ def show(context: Reader, name: str) -> dict[str, Any]:
 
 
 @router.post("/services", summary="Deploy a document as the service's newest revision")
-def deploy(context: Deployer, body: DocumentBody) -> dict[str, Any]:
+def deploy(context: Deployer, body: DeployBody) -> dict[str, Any]:
     """Answers when every live replica has loaded it and all traffic goes to it; else nothing has changed."""
-    return asdict(verbs.deploy(context, body.document, body.name))
+    return asdict(verbs.deploy(context, body.document, body.name, body.traffic))
 
 
 @router.delete("/services/{name}", summary="Take a service's traffic away")

@@ -19,6 +19,7 @@ from aimass.control.pushing import Pushed
 from aimass.control.revisions.aside import asides, say
 from aimass.control.revisions.loading import LOAD_S, killed, reason
 from aimass.control.revisions.standing import Standing, standings
+from aimass.control.rollouts.record import refuse_while_active
 from aimass.core.errors import Conflict, Invalid, NotFound, Timeout, Unavailable
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, TrafficMoveRow
@@ -43,6 +44,8 @@ def move(context: Context, service: str, aim: Aim, why: str) -> Pushed:
     nothing has moved.
     """
     with context.turns.of(service):
+        with context.database.reading() as session:
+            refuse_while_active(session, service)
         check(context, service, aim)
         ready(context, service, set(aim.weights), why)
         return shift(context, service, aim, why)
@@ -114,6 +117,22 @@ def leave(session: Session, context: Context, service: str, numbers: set[int], w
     if not numbers & now.readied:
         return False
     _hold(session, context, service, now, sorted(now.readied - numbers), why)
+    return True
+
+
+def go_on(context: Context, service: str, now: Standing, shares: Weights) -> bool:
+    """The policy of ``now`` has come to these shares. Whether they are in force now: not where somebody moved traffic
+    since. For who has the turn."""
+    with context.database.session() as session:
+        if standings(session, service)[service] != now:
+            return False
+        aim = Aim(dict.fromkeys(now.readied, 0.0), now.policy, now.options)
+        row = _row(context, service, aim, shares, f"{now.policy} went on by itself")
+        row.course = None if now.course is None else dict(now.course)
+        row.pieces = [list(piece) for piece in recut(now.pieces, shares)]
+        session.add(row)
+        state = state_number.bump(session)
+    context.pusher.push(state)
     return True
 
 

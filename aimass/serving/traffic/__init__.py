@@ -4,4 +4,5 @@ TRAFFIC = {
     "weighted": "aimass.serving.traffic.weighted:WeightedTraffic",
     "sticky": "aimass.serving.traffic.sticky:StickyTraffic",
     "steps": "aimass.serving.traffic.steps:StepsTraffic",
+    "thompson": "aimass.serving.traffic.thompson:ThompsonTraffic",
 }

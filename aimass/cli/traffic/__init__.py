@@ -1,0 +1,1 @@
+"""``aimass traffic`` and its kin: who takes a service's calls."""

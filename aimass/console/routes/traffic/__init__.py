@@ -1,0 +1,1 @@
+"""``/services/{name}/traffic`` and what goes with it: who takes a service's calls."""

@@ -1,0 +1,1 @@
+"""How traffic is split by hand, and by policies that move it by themselves."""
