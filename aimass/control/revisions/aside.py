@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from aimass.control.shadows.crashing import end_guilty
 from aimass.core.clock import Clock
 from aimass.core.home import Home
 from aimass.core.ids import RevisionId
@@ -35,6 +36,7 @@ def charge(database: Database, home: Home, clock: Clock) -> list[Death]:
         with database.session() as session:
             for death in deaths:
                 _write_down(session, death, clock.now())
+            end_guilty(session, deaths, clock.now())
     for path, _ in found:
         path.unlink(missing_ok=True)
     return deaths
