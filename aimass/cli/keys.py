@@ -22,7 +22,8 @@ def add_to(main: typer.Typer) -> None:
 def create(
     name: Annotated[str, typer.Argument(help="Whose or what the key is for.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="predict (the default), feedback, read, deploy, train or admin; may be repeated.")
+        list[str] | None,
+        typer.Option(help="predict (the default), feedback, read, deploy, train or admin; may be repeated."),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second over all replicas.")] = None,
     expires: Annotated[str, typer.Option(help="After 90s, 15m, 12h or 30d; never unless given.")] = "",

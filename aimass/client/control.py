@@ -45,6 +45,14 @@ class Control:
     def platform(self) -> Json:
         return self._get("/platform")
 
+    def desired(self) -> Json:
+        """What is desired beside what is, revision by revision, and what is being put right."""
+        return self._get("/status/desired")
+
+    def resize(self, least: int, most: int) -> Json:
+        """How many replicas the gateway has from now on, until the platform is started again."""
+        return self._call("PUT", "/gateway/size", json={"min": least, "max": most})
+
     # services
 
     def services(self, usage: bool = False) -> Json:

@@ -1,0 +1,1 @@
+"""``aimass feedback``: what turned out to be right, told and looked at."""
