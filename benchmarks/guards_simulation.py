@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from aimass.monitoring.sequential.comparison import Comparison, mean_of
+from aimass.control.rollouts.plan import ALPHA, STEPS
+from aimass.monitoring.guards.judging import CAP, make_guard
+from aimass.monitoring.sequential.comparison import EFFECTS, Comparison, mean_of
 from aimass.monitoring.sequential.limit import Limit
 
 Array = np.ndarray[Any, Any]
@@ -89,8 +91,8 @@ def simulate(
 def fixed_sample(world: World, limit: Limit, alpha: float, power: float) -> float:
     """Requests that a z-test with one look at the end needs to call the candidate bad with that probability.
 
-    The textbook's: (z of alpha + z of the power)² times the variance per block of "candidate's rate - ratio · baseline's
-    rate", over the squared distance from the limit.
+    The textbook's: (z of alpha + z of the power)² times the variance per block of "candidate's rate - ratio ·
+    baseline's rate", over the squared distance from the limit.
     """
     n0, n1 = world.pattern
     p0, p1 = world.baseline, world.candidate
@@ -111,3 +113,36 @@ def _note(found: Array, is_called: Array, requests: Array) -> None:
     first = is_called.argmax(axis=1)
     is_new = is_called.any(axis=1) & ~np.isfinite(found)
     found[is_new] = requests[first[is_new]]
+
+
+def whole_rollouts(rates: dict[str, tuple[float, float]], rollouts: int, looks: int, calls: int, seed: int) -> float:
+    """The share of rollouts that any guard returns, of those that go through steps of 1, 5 and 25 %.
+
+    ``rates``: guard → rates of bad trials of the baseline and of the candidate. At each of ``looks`` a step, ``calls``
+    came, each to the candidate by the toss of a coin; as in the reconciler, guards share the probability of being
+    wrong, and one look counts for no more than ``CAP``.
+    """
+    rng = np.random.default_rng(seed)
+    guards = {name: make_guard(name) for name in rates}
+    tests = {
+        name: Comparison.open(guard.limit, len(STEPS), shape=(rollouts,), cap=CAP).add(
+            np.zeros((rollouts, len(EFFECTS))),
+            (rng.binomial(1000, rates[name][0], rollouts).astype(float), np.full(rollouts, 1000.0)),
+        )
+        for name, guard in guards.items()
+    }
+    is_returned = np.zeros(rollouts, bool)
+    for step, share in enumerate(STEPS[:-1]):
+        if step:
+            tests = {name: test.start() for name, test in tests.items()}
+        for _ in range(looks):
+            n1 = rng.binomial(calls, share / 100, rollouts)
+            for name, (bad0, bad1) in rates.items():
+                if not guards[name].limit.ratio:  # one trial a look, of the candidate alone
+                    trials = (np.zeros(rollouts), np.zeros(rollouts)), (rng.random(rollouts) < bad1, np.ones(rollouts))
+                else:
+                    counted = rng.binomial(calls - n1, bad0), rng.binomial(n1, bad1)
+                    trials = (counted[0], calls - n1), (counted[1], n1)
+                tests[name] = tests[name].look(*trials)
+                is_returned |= tests[name].log_evidence >= np.log(len(rates) / ALPHA)
+    return float(is_returned.mean())

@@ -13,7 +13,7 @@ from aimass.core.errors import Invalid
 from aimass.monitoring.sequential.bounds import rate_bounds
 from aimass.monitoring.sequential.comparison import EFFECTS, Comparison
 from aimass.monitoring.sequential.limit import Limit, project
-from benchmarks.guards_simulation import World, fixed_sample, simulate
+from benchmarks.guards_simulation import World, fixed_sample, simulate, whole_rollouts
 
 DEFAULT = Limit(1.1, 0.001)
 ALPHA = 0.05
@@ -136,6 +136,14 @@ def test_fewer_than_one_in_twenty_healthy_rollouts_is_called_bad_with_a_look_aft
     assert found.share("guard") < ALPHA
     if candidate == 0.012:
         assert found.share("repeated") > 3 * ALPHA
+
+
+def test_fewer_than_one_in_twenty_whole_rollouts_is_returned_by_any_of_three_guards() -> None:
+    """All steps, calls spread by the toss of a coin, looks that count for no more than the cap."""
+    at_the_limit = {"errors": (0.01, 0.012), "latency": (0.05, 0.105), "cost": (0.0, 0.5)}
+    assert whole_rollouts(at_the_limit, 1000, looks=30, calls=200, seed=6) < ALPHA
+    too_slow = {**at_the_limit, "latency": (0.05, 0.3)}
+    assert whole_rollouts(too_slow, 50, looks=30, calls=200, seed=6) == 1.0
 
 
 def test_errors_that_double_are_caught_in_about_as_many_requests_as_a_fixed_sample_needs() -> None:
