@@ -20,6 +20,7 @@ def tally(session: Session, counts: Snapshot, service: str, revision: int, bound
     *buckets, total_s = counts.seconds.get(labels, [0.0] * (len(SECONDS) + 2))
     edges = (*SECONDS, math.inf)
     told = quality(session, service).get(revision)
+    compared, agreed = _as_shadow(counts, service, revision)
     return Tally(
         answered=sum(buckets),
         failed=sum(times for code, times in by_status.items() if code >= FAILED),
@@ -28,7 +29,18 @@ def tally(session: Session, counts: Snapshot, service: str, revision: int, bound
         rows=counts.rows.get(labels, [0.0])[-1],
         labelled=told.labelled if told else 0.0,
         wrong=told.labelled - told.right if told else 0.0,
+        compared=compared,
+        differing=compared - agreed,
     )
+
+
+def _as_shadow(counts: Snapshot, service: str, revision: int) -> tuple[float, float]:
+    """Rows with a label that it answered beside others as their shadow, and those to which both said the same."""
+    found = {"labelled_rows": 0.0, "agreed_rows": 0.0}
+    for (of, _, shadow, event, _), times in counts.shadows.items():
+        if (of, shadow) == (service, str(revision)) and event in found:
+            found[event] += times
+    return found["labelled_rows"], found["agreed_rows"]
 
 
 def p95_bound(counts: Snapshot, service: str, revision: int, slo_ms: float | None) -> float:

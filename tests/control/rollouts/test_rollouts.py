@@ -9,6 +9,7 @@ from aimass.control.context import Context
 from aimass.control.rollouts import verbs
 from aimass.control.rollouts.driving import Rollouts
 from aimass.control.rollouts.showing import show
+from aimass.database.feedback_tables import FeedbackSumRow
 from aimass.database.rollout_tables import RolloutLookRow
 from aimass.gateway.metrics import Snapshot
 from aimass.testing.desk import service_document
@@ -180,3 +181,34 @@ def test_who_did_it_is_on_record(stage: Stage) -> None:
     stage.begin()
     verbs.abort(person, SERVICE)
     assert [move["who"] for move in stage.shown["moves"]] == ["aimass", "ada"]
+
+
+def test_what_a_shadow_says_and_labels_say_is_watched_where_there_is_some(stage: Stage) -> None:
+    counts = stage.desk.pusher.counts
+    shadow = (SERVICE, str(OLD), str(NEW))
+
+    def compare(rows: float, agreed: float) -> None:
+        for event, times in (("labelled_rows", rows), ("agreed_rows", agreed)):
+            counts.shadows[(*shadow, event, "")] = counts.shadows.get((*shadow, event, ""), 0.0) + times
+
+    compare(500, 495)
+    label(stage, OLD, 200, 190)
+    assert stage.begin().endswith("errors, latency, cost, agreement, quality on guard")
+    for _ in range(3):
+        compare(200, 100)
+        found = stage.look(1)
+    assert (found["state"], found["why"].partition(":")[0]) == ("returned", "agreement")
+    stage.begin(guards=("quality",))
+    for hour in range(1, 9):
+        label(stage, OLD, 200, 190, hour)
+        label(stage, NEW, 200, 100, hour)
+        found = stage.look(1)
+    assert (found["state"], found["why"].partition(":")[0]) == ("returned", "quality")
+
+
+def label(stage: Stage, revision: int, labelled: int, right: int, hour: int = 0) -> None:
+    """Feedback that came for answers of one hour."""
+    with stage.desk.context.database.session() as session:
+        row = FeedbackSumRow(service=SERVICE, revision=revision, hour=hour * 3600, labelled=labelled, right=right)
+        row.rewards, row.reward_total, row.reward_square = 0, 0.0, 0.0
+        session.add(row)
