@@ -1,7 +1,7 @@
 """The client for calls from asyncio: the same as ``Client``, awaited."""
 
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -48,11 +48,15 @@ class AsyncClient:
         revision: int | None = None,
         outputs: Sequence[str] | None = None,
         deadline_ms: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Prediction:
-        """The service's outputs for these rows. A lone array stands for the only input."""
+        """The service's outputs for these rows. A lone array stands for the only input.
+
+        ``headers``: what a service whose traffic is sticky may know the caller by.
+        """
         specs = await self.inputs(service, revision)
         call = wire.encode(service, wire.fit(inputs, specs), wire.Wish(revision, outputs, deadline_ms))
-        answer = await self._send("POST", call.path, content=call.body, headers=call.headers)
+        answer = await self._send("POST", call.path, content=call.body, headers={**(headers or {}), **call.headers})
         try:
             return wire.decode(answer.status_code, answer.headers, answer.content)
         except Invalid:

@@ -1,7 +1,7 @@
 """The client for calls: numpy arrays in, numpy arrays out."""
 
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -50,11 +50,15 @@ class Client:
         revision: int | None = None,
         outputs: Sequence[str] | None = None,
         deadline_ms: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Prediction:
-        """The service's outputs for these rows. A lone array stands for the only input."""
+        """The service's outputs for these rows. A lone array stands for the only input.
+
+        ``headers``: what a service whose traffic is sticky may know the caller by.
+        """
         specs = self.inputs(service, revision)
         call = wire.encode(service, wire.fit(inputs, specs), wire.Wish(revision, outputs, deadline_ms))
-        answer = self._send("POST", call.path, content=call.body, headers=call.headers)
+        answer = self._send("POST", call.path, content=call.body, headers={**(headers or {}), **call.headers})
         try:
             return wire.decode(answer.status_code, answer.headers, answer.content)
         except Invalid:

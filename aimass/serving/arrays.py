@@ -1,7 +1,7 @@
 """What travels between a handle and the gateway: numpy arrays and values, no JSON. Knows neither Ray nor HTTP."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from aimass.core.batch import Array, Batch, row_count, take
 from aimass.core.signature import NUMPY, Datatype, TensorSpec
@@ -23,6 +23,7 @@ class ArraysCall:
     outputs: tuple[str, ...] = ()
     left_s: float | None = None  # until the caller's deadline
     answer_bytes: int = MESSAGE_BYTES  # a larger answer is refused before it is metered
+    headers: Mapping[str, str] = field(default_factory=dict)  # what its caller is known by
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ what became of it.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aimass.core.batch import Batch, row_count, take
@@ -35,10 +35,11 @@ class Ask:
     outputs: tuple[str, ...]
     until: float | None  # the caller's deadline
     patient_until: float  # calls that find the service too busy are made again until then
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def call(self, batch: Batch) -> ArraysCall:
         left_s = None if self.until is None else self.until - time.monotonic()
-        return ArraysCall(self.service, self.key, batch, self.revision, self.outputs, left_s)
+        return ArraysCall(self.service, self.key, batch, self.revision, self.outputs, left_s, headers=self.headers)
 
 
 @dataclass(frozen=True)

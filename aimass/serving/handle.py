@@ -68,18 +68,20 @@ class Handle:
         outputs: Sequence[str] | None = None,
         deadline_ms: float | None = None,
         patience_s: float = 0.0,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The outputs for these rows; a lone array stands for the only input. Not inside an event loop.
 
         More rows than the service takes in a call are cut and put together again. Errors are those of
         ``aimass.core.errors``. Nothing is tried again by itself, unless there is patience: then calls that find the
-        service or the key without room are made again for so long. A batch job wants some.
+        service or the key without room are made again for so long. A batch job wants some. ``headers``: what a
+        service whose traffic is sticky may know the caller by.
         """
         if _inside_a_loop():
             raise Conflict(
                 "this is an event loop, which predict() would block; write: await handle.predict_async(rows)"
             )
-        ask = self._ask(outputs, deadline_ms, patience_s)
+        ask = self._ask(outputs, deadline_ms, patience_s, headers)
         course = self._course(inputs, ask)
         try:
             pending = next(course)
@@ -102,9 +104,10 @@ class Handle:
         outputs: Sequence[str] | None = None,
         deadline_ms: float | None = None,
         patience_s: float = 0.0,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The same, awaited."""
-        ask = self._ask(outputs, deadline_ms, patience_s)
+        ask = self._ask(outputs, deadline_ms, patience_s, headers)
         course = self._course(inputs, ask)
         try:
             pending = next(course)
@@ -121,10 +124,17 @@ class Handle:
         finally:
             course.close()
 
-    def _ask(self, outputs: Sequence[str] | None, deadline_ms: float | None, patience_s: float) -> Ask:
+    def _ask(
+        self,
+        outputs: Sequence[str] | None,
+        deadline_ms: float | None,
+        patience_s: float,
+        headers: Mapping[str, str] | None,
+    ) -> Ask:
         now = time.monotonic()
         until = None if deadline_ms is None else now + deadline_ms / 1e3
-        return Ask(self.service, self._key, self.revision, tuple(outputs or ()), until, now + patience_s)
+        named = dict(headers or {})
+        return Ask(self.service, self._key, self.revision, tuple(outputs or ()), until, now + patience_s, named)
 
     def _course(self, inputs: Inputs, ask: Ask) -> Course:
         link = self._link = self._link or self._make_link()

@@ -36,7 +36,7 @@ def traffic(  # noqa: PLR0913, PLR0917 - one for each thing that a command line 
     """Split a service's traffic; back when every live replica does so. Without weights, show it."""
     from aimass.client.control import Control
 
-    asked = dict(_pair(word, "REVISION=PER_CENT, as in 7=95 8=5") for word in weights or ())
+    asked: dict[Any, Any] = dict(_pair(word, "REVISION=PER_CENT, as in 7=95 8=5") for word in weights or ())
     if len(asked) < len(weights or ()):
         raise Invalid("a revision is named twice")
     options = dict(_pair(word, "NAME=VALUE, as in every_s=60") for word in option or ())

@@ -18,7 +18,6 @@ from aimass.gateway.infer import Call
 
 Context = Any  # grpc.aio.ServicerContext, of messages as bytes
 Unary = Callable[[bytes, Context], Awaitable[bytes]]
-HEADERS = ("authorization", "x-aimass-deadline-ms")
 MAX_DETAILS = 2000  # characters; callers take 8 kB of metadata in all
 
 _ServerLiveResponse = message("ServerLiveResponse")
@@ -148,11 +147,7 @@ def refuse(context: Context, refused: Refused, status: grpc.StatusCode | None = 
 
 def scope_of(context: Context, verb: str, path: str) -> dict[str, Any]:
     """A call as the HTTP door names it."""
-    headers = [
-        (key.encode(), value.encode())
-        for key, value in context.invocation_metadata()
-        if key in HEADERS and isinstance(value, str)
-    ]
+    headers = [(key.encode(), value.encode()) for key, value in context.invocation_metadata() if isinstance(value, str)]
     return {"method": verb, "path": path, "headers": headers}
 
 

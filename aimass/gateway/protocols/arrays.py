@@ -53,6 +53,8 @@ async def predict(app: GatewayApp, asked: ArraysCall) -> ArraysAnswer | AimassEr
     """The answer, or the error as a value: so it crosses processes as what it is."""
     done: asyncio.Future[ArraysAnswer | AimassError] = asyncio.get_running_loop().create_future()
     scope = _scope(asked.service, asked.revision, asked.key, "POST", "/infer")
+    named = [(name.lower().encode(), value.encode()) for name, value in asked.headers.items()]
+    scope["headers"] = named + scope["headers"]
 
     def settle(answer: ArraysAnswer | AimassError) -> None:
         if not done.done():  # else the caller has gone meanwhile
