@@ -33,8 +33,8 @@ class Control:
     def revoke_key(self, key_id: str) -> Any:
         return keys.revoke(self.desk.context, key_id)
 
-    def deploy(self, document: str, name: str) -> Any:
-        return asdict(deploy(self.desk.context, document, name))
+    def deploy(self, document: str, name: str, traffic: bool) -> Any:
+        return asdict(deploy(self.desk.context, document, name, traffic))
 
     def rollback(self, name: str) -> Any:
         return asdict(rollback(self.desk.context, name))

@@ -76,6 +76,7 @@ def test_steps_between_two_splits_mix_them() -> None:
         ("thompson", {"floor": 60}, "from 0 to 50"),
         ("thompson", {"least": 1}, "from 2 on"),
         ("thompson", {"posterior": "cauchy"}, "beta or normal"),
+        ("os:system", {}, "no Traffic that can be used"),
         ("coin", {}, "unknown 'coin'"),
     ],
 )

@@ -14,8 +14,7 @@ def make_traffic(
     policy: str, weights: Weights, options: Mapping[str, Any] | None = None, before: Weights | None = None
 ) -> Traffic:
     """``Invalid`` for a policy that is not known, weights that are no per cents, and options that make no sense."""
-    made: Traffic = plugins.load(TRAFFIC, policy)(weights, options, before)
-    return made
+    return plugins.load_class(TRAFFIC, policy, Traffic, "policy")(weights, options, before)  # type: ignore[type-abstract]
 
 
 def sticks(policy: str, by: str) -> tuple[str, dict[str, str]]:
