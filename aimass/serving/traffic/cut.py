@@ -1,7 +1,7 @@
 """Which callers a revision has: all keys hashed into a million buckets, and the buckets cut into pieces.
 
 Raising a revision's weight must move callers toward it only. No cut that is made of the weights alone can promise that
-for three revisions or more (DECISIONS 47 has the proof), so a new cut is made of the one before: whoever must shrink
+for three revisions or more (DECISIONS 50 has the proof), so a new cut is made of the one before: whoever must shrink
 gives up buckets, whoever may grow takes just those, nobody else's callers move.
 """
 
