@@ -138,11 +138,12 @@ def whole_rollouts(rates: dict[str, tuple[float, float]], rollouts: int, looks: 
         for _ in range(looks):
             n1 = rng.binomial(calls, share / 100, rollouts)
             for name, (bad0, bad1) in rates.items():
-                if not guards[name].limit.ratio:  # one trial a look, of the candidate alone
-                    trials = (np.zeros(rollouts), np.zeros(rollouts)), (rng.random(rollouts) < bad1, np.ones(rollouts))
-                else:
-                    counted = rng.binomial(calls - n1, bad0), rng.binomial(n1, bad1)
-                    trials = (counted[0], calls - n1), (counted[1], n1)
-                tests[name] = tests[name].look(*trials)
+                if guards[name].limit.ratio:
+                    baseline = rng.binomial(calls - n1, bad0), calls - n1
+                    candidate = rng.binomial(n1, bad1), n1
+                else:  # one trial a look, of the candidate alone
+                    nothing = np.zeros(rollouts, int)
+                    baseline, candidate = (nothing, nothing), (rng.binomial(1, bad1, rollouts), nothing + 1)
+                tests[name] = tests[name].look(baseline, candidate)
                 is_returned |= tests[name].log_evidence >= np.log(len(rates) / ALPHA)
     return float(is_returned.mean())

@@ -107,6 +107,12 @@ def read_document(path: Path) -> str:
 def say_failures(services: list[dict[str, Any]]) -> None:
     """A line for each deployed service that replicas cannot load, hold back, or died of."""
     for item in services:
+        rollout = item.get("rollout")
+        if rollout and rollout["is_active"]:
+            said = f"{item['name']} revision {rollout['revision']}: a rollout"
+            terminal.say(f"{said} is {rollout['state']} at {rollout['share']:g} %")
+        elif rollout and rollout["state"] == "returned" and item["revision"] == rollout["baseline"]:
+            terminal.say(f"{item['name']} revision {rollout['revision']} was returned by its guards: {rollout['why']}")
         for reason in item["held"]:
             terminal.say(f"{item['name']} revision {item['revision']} is in quarantine: {reason}")
         if item.get("crashes") and not item["failed"]:

@@ -11,6 +11,7 @@ from aimass.control.pushing import Overview
 from aimass.control.revisions.aside import crashes_of
 from aimass.control.revisions.measured import Measured, measure
 from aimass.control.revisions.standing import Standing, standings
+from aimass.control.rollouts.showing import brief
 from aimass.database.tables import CrashRow, RevisionRow, ServiceRow, TrafficMoveRow
 from aimass.metering.usage import totals
 from aimass.serving.nodes.wire import app_name
@@ -75,6 +76,7 @@ def _summary(
         "resident": overview.resident(name, standing.weights) if overview else None,
         "failed": overview.failures(name, standing.weights) if overview else [],
         "held": overview.held(name, standing.weights) if overview else [],
+        "rollout": brief(session, name),
         "crashes": [_crash(crash) for number in standing.weights for crash in crashes_of(session, name, number)],
         "nodes": nodes.replicas if nodes else {},  # fan-out nodes of the revision with the most traffic → replicas
     }

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Pushed
 from aimass.control.revisions.standing import standings
-from aimass.control.rollouts.record import Rollout, moves_of, newest, read
+from aimass.control.rollouts.record import ACTIVE, Rollout, moves_of, newest, read
 from aimass.core.errors import NotFound
 from aimass.database.rollout_tables import RolloutLookRow, RolloutRow
 
@@ -79,8 +80,21 @@ def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
         }
 
 
+def brief(session: Session, service: str) -> dict[str, Any] | None:
+    """The service's newest rollout in few words; none if it never had one."""
+    rollout = newest(session, service)
+    return _brief(rollout) if rollout else None
+
+
 def _brief(rollout: Rollout) -> dict[str, Any]:
-    return {"revision": rollout.revision, "state": rollout.state, "why": rollout.why, "share": rollout.share}
+    return {
+        "revision": rollout.revision,
+        "baseline": rollout.baseline,
+        "state": rollout.state,
+        "why": rollout.why,
+        "share": rollout.share,
+        "is_active": rollout.state in ACTIVE,
+    }
 
 
 def _thinned(looks: list[RolloutLookRow]) -> list[RolloutLookRow]:

@@ -12,7 +12,7 @@ from aimass.control.rollouts.starting import Wish, start
 from aimass.core.errors import AimassError, Conflict, Invalid, NotFound, Unavailable
 from aimass.database.tables import RevisionRow
 from aimass.testing.desk import service_document
-from tests.control.rollouts.conftest import NEW, OLD, SERVICE, Stage
+from aimass.testing.rollouts.stage import NEW, OLD, SERVICE, Stage
 
 
 @pytest.mark.parametrize(

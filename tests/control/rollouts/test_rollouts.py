@@ -13,7 +13,7 @@ from aimass.database.feedback_tables import FeedbackSumRow
 from aimass.database.rollout_tables import RolloutLookRow
 from aimass.gateway.metrics import Snapshot
 from aimass.testing.desk import service_document
-from tests.control.rollouts.conftest import NEW, OLD, SERVICE, Stage
+from aimass.testing.rollouts.stage import NEW, OLD, SERVICE, Stage
 
 
 def test_a_healthy_revision_takes_one_step_after_the_other_and_then_all(stage: Stage) -> None:
