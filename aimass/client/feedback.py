@@ -53,7 +53,9 @@ def read(answer: httpx.Response, items: Sequence[Item]) -> list[Outcome]:
 
 
 def plain(value: Any) -> Any:
-    """A value of numpy as Python's own."""
+    """A value of numpy, or a text as answers hold it, as Python's own."""
+    if isinstance(value, bytes):
+        return value.decode()
     return value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
 
 

@@ -38,6 +38,7 @@ def page(found: Mapping[str, Any]) -> str:
 def _plot(found: Mapping[str, Any]) -> str:
     """Accuracy above, rewards below, where there are any."""
     import matplotlib as mpl
+    from matplotlib.dates import date2num
     from matplotlib.figure import Figure
 
     kinds = [
@@ -55,7 +56,7 @@ def _plot(found: Mapping[str, Any]) -> str:
                 items = [item for item in found["hours"] if item["revision"] == revision and item[count]]
                 values = [share(item) for item in items]
                 axes.errorbar(
-                    [datetime.fromtimestamp(item["hour"], UTC) for item in items],
+                    [date2num(datetime.fromtimestamp(item["hour"], UTC)) for item in items],
                     [middle for middle, _, _ in values],
                     yerr=[[middle - low for middle, low, _ in values], [high - middle for middle, _, high in values]],
                     fmt="o-",
@@ -64,6 +65,7 @@ def _plot(found: Mapping[str, Any]) -> str:
                     color=PALETTE[place % len(PALETTE)],
                     label=f"revision {revision}",
                 )
+            axes.xaxis_date()
             axes.set_ylabel(title)
             axes.grid(color=LINE)
             axes.tick_params(colors=MUTED)

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pyarrow.parquet as pq
 import pytest
-from onnx import TensorProto, helper
 from sklearn.linear_model import LogisticRegression
 
 from aimass.control import deploy as verbs
@@ -32,57 +30,16 @@ from aimass.registry import versions
 from aimass.registry.manifest import Manifest
 from aimass.testing.desk import Desk, open_desk
 from aimass.testing.gateway import Gateway, connect
-
-FACTORS = {"sure": 2.0, "wrong": -1.0}
-SENT = np.random.default_rng(7).normal(size=(120, 2)).astype(np.float32)
-TRUTH = np.where(SENT[:, 0] > SENT[:, 1], "heads", "tails")
-DOCUMENT = """\
-service: coin
-graph:
-  inputs: {x: {datatype: FP32, shape: [-1, 2]}}
-  nodes:
-    sure: {model: sure@1, inputs: {x: $in.x}}
-    wrong: {model: wrong@1, inputs: {x: $in.x}}
-    vote:
-      combine: weighted
-      inputs: [sure.probabilities, wrong.probabilities]
-      weights: [0.55, 0.45]
-      classes: [heads, tails]
-  outputs:
-    label: vote.label
-    probabilities: vote.probabilities
-    sure: sure.probabilities
-    wrong: wrong.probabilities
-payloads: {sample: 1}
-"""
-
-
-def _scores(rows: Array, factor: float) -> Array:
-    """What a member says, by numpy."""
-    odds = np.exp(rows.astype(np.float64) * factor)
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+from tests.control.feedback.coin import DOCUMENT, FACTORS, SENT, TRUTH, model, scores
 
 
 def _register(desk: Desk, name: str, factor: float) -> None:
-    nodes = [
-        helper.make_node("Mul", ["x", "f"], ["z"]),
-        helper.make_node("Softmax", ["z"], ["probabilities"], axis=1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        name,
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2])],
-        [helper.make_tensor("f", TensorProto.FLOAT, [], [factor])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
     signature = Signature(
         (TensorSpec("x", Datatype.FP32, (-1, 2)),), (TensorSpec("probabilities", Datatype.FP32, (-1, 2)),)
     )
     context = desk.context
     with context.database.session() as session:
-        files = {"model.onnx": context.store.put(model.SerializeToString())}
+        files = {"model.onnx": context.store.put(model(factor))}
         manifest = Manifest("model", "onnx", files, signature)
         versions.register(session, context.store, name, manifest, DEFAULT_ACCOUNT, desk.clock)
 
@@ -172,8 +129,8 @@ def test_rows_to_learn_from_are_those_that_were_sent(loop: Loop, tmp_path: Path)
     assert dataset.columns == ("x_0", "x_1")
     order = np.lexsort(dataset.rows.T)
     np.testing.assert_array_equal(dataset.rows[order], SENT[:-10][np.lexsort(SENT[:-10].T)])
-    model = LogisticRegression().fit(dataset.rows, dataset.labels)
-    assert (np.array(dataset.classes)[model.predict(SENT[-10:])] == TRUTH[-10:]).mean() >= 0.9
+    fitted = LogisticRegression().fit(dataset.rows, dataset.labels)
+    assert (np.array(dataset.classes)[fitted.predict(SENT[-10:])] == TRUTH[-10:]).mean() >= 0.9
     table = pq.read_table(io.BytesIO(export(loop.desk.context, "coin", "parquet").data)).to_pydict()
     assert sorted(zip(table["x_0"], table["label"], strict=True)) == sorted(
         zip(SENT[:-10, 0].tolist(), TRUTH[:-10].tolist(), strict=True)
@@ -186,10 +143,10 @@ def test_rows_to_learn_from_are_those_that_were_sent(loop: Loop, tmp_path: Path)
 
 def test_proposed_weights_are_the_learners(loop: Loop) -> None:
     found = propose(loop.desk.context, "coin")
-    members = np.stack([_scores(SENT, factor) for factor in FACTORS.values()], axis=1)[:-10]
+    members = np.stack([scores(SENT, factor) for factor in FACTORS.values()], axis=1)[:-10]
     right = (TRUTH[:-10] == "tails").astype(int)
     in_order = sorted(range(110), key=lambda at: (loop.ids[at], at % 3))  # all were answered at one time of the clock
-    want = learn(members[in_order], right[in_order], (0.55, 0.45))
+    want = learn(members[in_order], right[in_order], (0.4, 0.6))
     assert found["weights"]["proposed"] == pytest.approx(want.final, abs=2e-4)
     assert found["weights"]["proposed"][0] > 0.8
     assert found["losses"]["proposed"] < found["losses"]["current"]
@@ -199,7 +156,7 @@ def test_proposed_weights_are_the_learners(loop: Loop) -> None:
     assert (deployed.revision, deployed.changed) == (2, True)
     answered = loop.desk.pusher.replicas[0].predict("coin", {"x": SENT})[1]
     shares = found["weights"]["proposed"]
-    mixed = shares[0] * _scores(SENT, 2.0) + shares[1] * _scores(SENT, -1.0)
+    mixed = shares[0] * scores(SENT, 2.0) + shares[1] * scores(SENT, -1.0)
     np.testing.assert_allclose(answered["probabilities"], mixed / sum(shares), atol=1e-5)
     with pytest.raises(Conflict, match="0 labelled rows of coin revision 2 have scores; 20 are needed"):
         propose(loop.desk.context, "coin")

@@ -1,0 +1,107 @@
+"""On a real platform: answers, what was right about them told by every way, and what the command line makes of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from aimass.client import Client
+from aimass.core.errors import Invalid, NotFound
+from aimass.monitoring.feedback.quality import wilson
+from aimass.testing.running import RunningPlatform
+from tests.control.feedback.coin import DOCUMENT, FACTORS, SENT, TRUTH, model, scores
+from tests.e2e.e2e_kit import eventually
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+ROWS = 3  # in a call
+
+
+def aimass(platform: RunningPlatform, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command line, run as it is."""
+    command = [sys.executable, "-m", "aimass", *words]
+    return subprocess.run(command, env=platform.environment, capture_output=True, text=True, check=False)
+
+
+def told(platform: RunningPlatform, *words: str) -> Any:
+    done = aimass(platform, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_labels_come_back(platform: RunningPlatform, tmp_path: Path) -> None:
+    with platform.control() as control:
+        for name, factor in FACTORS.items():
+            (tmp_path / f"{name}.onnx").write_bytes(model(factor))
+            control.add_model(name, tmp_path / f"{name}.onnx")
+        control.deploy(DOCUMENT)
+        raters = control.create_key("raters", ["feedback"])["secret"]
+    ids, said = [], []
+    with Client(platform.url, platform.key) as client:
+        for at in range(0, len(SENT), ROWS):
+            answer = client.predict("coin", SENT[at : at + ROWS])
+            ids += [answer.request_id] * ROWS
+            said += [label.decode() for label in answer["label"]]
+    items = [{"request_id": request_id, "row": at % ROWS, "label": str(TRUTH[at])} for at, request_id in enumerate(ids)]
+    bearer = {"authorization": f"Bearer {raters}"}
+    for at in range(0, 60, 20):
+        sent = httpx.post(f"{platform.url}/v2/feedback", json={"items": items[at : at + 20]}, headers=bearer)
+        assert (sent.status_code, sent.json()["accepted"]) == (202, 20)
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items[60:-1]))
+    told(platform, "feedback", "--file", str(tmp_path / "labels.jsonl"))
+    told(platform, "feedback", ids[-1], "--row", str(ROWS - 1), "--label", str(TRUTH[-1]))
+    with Client(platform.url, raters) as client:
+        client.feedback(ids[0], 0, reward=0.5)
+        with pytest.raises(NotFound, match="no answer with the request id"):
+            client.feedback("0" * 27, label="heads")
+        with pytest.raises(Invalid, match="has no row 3"):
+            client.feedback(ids[0], 3, label="heads")
+        with pytest.raises(Invalid, match="none of the service's classes"):
+            client.feedback(ids[0], 0, label="edge")
+    _see(platform, tmp_path, said)
+    _learn(platform, tmp_path)
+    for words, says in (
+        (("feedback",), "name a service to look at"),
+        (("feedback", "nobody"), "no service is named 'nobody'"),
+        (("feedback", "0" * 27, "--label", "heads"), "no answer with the request id"),
+        (("feedback", ids[0], "--label", "heads", "--reward", "1"), "not both"),
+    ):
+        refused = aimass(platform, *words)
+        assert refused.returncode == 1 and says in refused.stderr and len(refused.stderr.splitlines()) == 1, words
+
+
+def _see(platform: RunningPlatform, tmp_path: Path, said: list[str]) -> None:
+    right = int((np.array(said) == TRUTH).sum())
+    eventually(lambda: [item["labelled"] for item in told(platform, "feedback", "coin")["revisions"]] == [len(SENT)])
+    page = tmp_path / "quality.html"
+    (revision,) = told(platform, "feedback", "coin", "--html", str(page))["revisions"]
+    assert (revision["right"], revision["rewards"], revision["reward_total"]) == (right, 1, 0.5)
+    assert (revision["low"], revision["high"]) == pytest.approx(wilson(right, len(SENT)))
+    assert "<svg" in page.read_text()
+    shown = aimass(platform, "feedback", "coin")
+    assert f"{right / len(SENT):.2%}" in shown.stdout, shown.stdout
+
+
+def _learn(platform: RunningPlatform, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    eventually(lambda: told(platform, "feedback", "coin", "--export", str(rows))["without_inputs"] == 0)
+    lines = rows.read_text().split()
+    assert lines[0] == "x_0,x_1,label"
+    assert sorted(lines[1:]) == sorted(
+        f"{float(a)},{float(b)},{label}" for (a, b), label in zip(SENT, TRUTH, strict=True)
+    )
+    better = tmp_path / "better.yaml"
+    found = told(platform, "feedback", "coin", "--propose-weights", "-o", str(better))
+    assert found["weights"]["proposed"][0] > 0.8
+    told(platform, "deploy", str(better))
+    with Client(platform.url, platform.key) as client:
+        answer = client.predict("coin", SENT)
+    assert answer.revision == 2
+    mixed = sum(
+        share * scores(SENT, factor) for share, factor in zip(found["weights"]["proposed"], (2, -1), strict=True)
+    )
+    np.testing.assert_allclose(answer["probabilities"], mixed / sum(found["weights"]["proposed"]), atol=1e-5)
