@@ -11,6 +11,7 @@ from aimass.cli import keys, logs, models, platform, predict, services, train
 from aimass.cli.feedback import command as feedback
 from aimass.cli.graph import command as graph
 from aimass.cli.graph import explain
+from aimass.cli.operating import upgrading
 from aimass.cli.requests import payloads, replay, trace
 from aimass.cli.terminal import complain
 from aimass.cli.traffic import rollout, shadow
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for group in (
     platform,
+    upgrading,
     train,
     models,
     services,

@@ -31,7 +31,7 @@ ControlPort = Annotated[int | None, typer.Option(help="The port for the control 
 def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: aimass up --port 8010 --grpc-port 8011 --control-port 8012")(up)
     app.command(epilog="Example: aimass down")(down)
-    app.command(epilog="Example: aimass status --json")(status)
+    app.command(epilog="Examples: aimass status --json · aimass status --watch")(status)
     app.command(epilog="Examples: aimass doctor · aimass doctor --measure")(doctor)
     app.command(epilog='Example: eval "$(aimass env)", then: ray job list')(env)
 
@@ -88,8 +88,19 @@ def down() -> None:
         terminal.say(f"No platform runs from {home.path}.")
 
 
-def status(as_json: Json = False) -> None:
+def status(
+    as_json: Json = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Desired beside actual, every second until Ctrl-C; with --json one per line."),
+    ] = False,
+) -> None:
     """Say how the platform is: doors, replicas, services, runs."""
+    if watch:
+        from aimass.cli.operating.watching import watch as watch_status
+
+        watch_status(as_json)
+        return
     from aimass.client.control import Control
 
     with Control() as control:

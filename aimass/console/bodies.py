@@ -72,6 +72,13 @@ class SweepBody(_Body):
     dry_run: bool = Field(default=False, description="Only count what would be deleted.")
 
 
+class SizeBody(_Body):
+    """Bounds of the gateway's size."""
+
+    min: int = Field(description="Replicas at least.")
+    max: int = Field(description="Replicas at most.")
+
+
 class KeyBody(_Body):
     """A key to be made."""
 

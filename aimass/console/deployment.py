@@ -69,4 +69,4 @@ def console_app(settings: Settings) -> Any:
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
         ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": ENVIRONMENT}},
     )
-    return deployment.bind(settings)
+    return deployment.options(version=settings.replica_version, _internal=True).bind(settings)

@@ -41,6 +41,8 @@ class Overview:
     reports: tuple[ReplicaReport, ...]
     counts: Snapshot  # of all replicas, gone ones too
     nodes: Mapping[str, NodesState] = field(default_factory=dict)  # by the application of their revision
+    gateway: tuple[int, int] | None = None  # replicas that Serve aims at, and that run
+    doings: tuple[tuple[float, str], ...] = ()  # what the reconciler did of late by itself: (time of day, what)
 
     def ready(self, service: str, revisions: Iterable[int]) -> int:
         """How many replicas have loaded all of these revisions."""

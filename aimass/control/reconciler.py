@@ -117,6 +117,11 @@ class Reconciler:
             doings=self._doings.recent(),
         )
 
+    def renew_nodes(self) -> None:
+        """Fan-out nodes take over the code of this process, soon."""
+        self._nodes.renews = True
+        self._pushed.set()
+
     def settings(self) -> dict[str, Any]:
         """As JSON, for a newer version's code, which has fields of its own."""
         return {**self._settings.model_dump(mode="json", exclude={"home"}), "home": str(self._home.path)}

@@ -1,13 +1,17 @@
 """The platform's settings: from the environment (``AIMASS_…``) or flags of ``aimass up``, built once, passed down."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from aimass.core.fingerprint import code_fingerprint
 from aimass.core.home import Home, find_home
 from aimass.core.policies import NodeScale
+
+SIZE = ("gateway_min_replicas", "gateway_max_replicas")
 
 
 def _as_home(value: Any) -> Any:
@@ -85,6 +89,10 @@ class Settings(BaseSettings):
     feedback_days: float = Field(default=365.0, gt=0)
     """Labels and rewards are kept one by one for so long after their answer, their sums by the hour for ever."""
 
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
+    """The collector of OpenTelemetry's spans over HTTP, as http://127.0.0.1:4318; none: no spans are sent. Calls whose
+    ``traceparent`` says that their trace is sampled are."""
+
     tls_cert: Path | None = None
     tls_key: Path | None = None
     """PEM files; both or none. Given, every door speaks TLS; not with ``ingress: serve``."""
@@ -99,6 +107,18 @@ class Settings(BaseSettings):
             policy=self.gateway_policy,
             policy_options=self.gateway_policy_options,
         )
+
+    @property
+    def replica_version(self) -> str:
+        """Of the code and of all that a replica is told but how many there are: replicas of one version are alike."""
+        told = self.model_dump_json(exclude=set(SIZE))
+        return f"{code_fingerprint()}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """What an older version pickled has not every field: an actor that restarts after an upgrade gets defaults."""
+        super().__setstate__(state)
+        for name, field in type(self).model_fields.items():
+            self.__dict__.setdefault(name, field.get_default(call_default_factory=True))
 
     @property
     def scheme(self) -> str:

@@ -14,7 +14,11 @@ DRAIN_S = 15.0  # the drain takes up to 2.05 s (see `door`) and then as long as 
 
 
 def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.Application:
-    """The application to run under the name ``gateway``; ``env`` joins the replicas' environment."""
+    """The application to run under the name ``gateway``; ``env`` joins the replicas' environment.
+
+    Run again with other bounds of its size only, it grows or shrinks and no replica restarts; run again by other code,
+    each replica is replaced by one that answers already.
+    """
     replica = mounted(Gateway) if settings.ingress == "serve" else Gateway
     deployment = serve.deployment(
         replica,
@@ -29,4 +33,4 @@ def gateway_app(settings: Settings, env: dict[str, str] | None = None) -> serve.
         ray_actor_options={"num_cpus": CPUS, "runtime_env": {"env_vars": {**FAST_SERVE, **PRIORITY, **(env or {})}}},
         **size_of(settings.gateway_scale),
     )
-    return deployment.bind(settings)
+    return deployment.options(version=settings.replica_version, _internal=True).bind(settings)

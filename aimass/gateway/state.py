@@ -176,6 +176,7 @@ class ReplicaReport:
     connections: int = 0
     requests_per_s: float = 0.0
     usage: Mapping[str, float] = field(default_factory=dict)  # key id → requests a second it sent here, refused or not
+    version: str = ""  # of the AI Mass that it runs
 
 
 @dataclass(frozen=True)

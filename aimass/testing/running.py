@@ -79,8 +79,11 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def start(home: Path, *words: str, **settings: object) -> RunningPlatform:
-    """Starts a platform and waits until it is up; ``settings`` become AIMASS_… variables, ``words`` go to ``up``."""
+def start(home: Path, *words: str, code: Path | None = None, **settings: object) -> RunningPlatform:
+    """Starts a platform and waits until it is up; ``settings`` become AIMASS_… variables, ``words`` go to ``up``.
+
+    ``code``: the folder that holds the ``aimass`` to run, where it is not this one.
+    """
     home.mkdir(parents=True, exist_ok=True)
     port, control_port, grpc_port = free_ports(3)
     ports = {"port": port, "control_port": control_port, "grpc_port": grpc_port}
@@ -92,7 +95,8 @@ def start(home: Path, *words: str, **settings: object) -> RunningPlatform:
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**clean_environment(home), **extra},
+            env={**clean_environment(home), **extra, **({"PYTHONPATH": str(code)} if code else {})},
+            cwd=code,
             start_new_session=True,
         )
     until = time.monotonic() + START_S
@@ -110,9 +114,9 @@ def start(home: Path, *words: str, **settings: object) -> RunningPlatform:
 
 
 @contextmanager
-def running(home: Path, *words: str, **settings: object) -> Iterator[RunningPlatform]:
+def running(home: Path, *words: str, code: Path | None = None, **settings: object) -> Iterator[RunningPlatform]:
     """A platform that is stopped at the end, if the block has not done so."""
-    platform = start(home, *words, **settings)
+    platform = start(home, *words, code=code, **settings)
     try:
         yield platform
     finally:

@@ -56,7 +56,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def nodes(serve: PretendedServe, clock: ManualClock) -> NodeApplications:
-    return NodeApplications(serve, clock)
+    return NodeApplications(serve, clock, lambda _: None)
 
 
 def test_every_revision_with_nodes_has_an_application_and_plain_ones_have_none(

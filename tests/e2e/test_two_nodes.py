@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pytest
 
 from aimass.control.platform.processes import parent_of
+from aimass.testing.faults.second_node import second_node
 from aimass.testing.running import RunningPlatform, running
 from tests.e2e.e2e_kit import command_of, descendants, eventually
 from tests.e2e.numbered import Numbered, asking, deploy_apart
-from tests.e2e.two_nodes import second_node
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 

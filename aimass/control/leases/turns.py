@@ -34,6 +34,13 @@ class Turn:
         return found.in_words if found else self.holder
 
 
+def holders(session: Session) -> list[tuple[str, str, float]]:
+    """Who changes which service just now: (service, who, since when)."""
+    rows = session.scalars(select(LeaseRow).where(LeaseRow.name.startswith(PREFIX)).order_by(LeaseRow.name))
+    turns = [Turn(row.name.removeprefix(PREFIX), row.holder, row.since) for row in rows]
+    return [(turn.service, turn.holder_in_words, turn.since) for turn in turns]
+
+
 class Turns:
     """Safe to share between threads; a turn is a row, so that it binds other processes too."""
 

@@ -6,7 +6,7 @@ What is to be done is decided without Ray; ``ServeArm`` does it.
 import logging
 import re
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,14 +48,16 @@ class Arm(Protocol):
 class NodeApplications:
     """Used from one thread."""
 
-    def __init__(self, arm: Arm, clock: Clock) -> None:
+    def __init__(self, arm: Arm, clock: Clock, say: Callable[[str], None]) -> None:
         self._arm = arm
+        self._say = say
         self._clock = clock
         self._unneeded_s: dict[str, float] = {}  # since when
         self._failed_s: dict[str, float] = {}
         self._refused: dict[str, str] = {}  # by Serve itself, with its reason
         self._number = -1
         self._wanted: dict[str, Wanted] = {}
+        self.renews = False  # the next look starts every application anew: Serve replaces their replicas one by one
 
     def look(self, state: GatewayState, held: Collection[RevisionId]) -> dict[str, NodesState]:
         """How the applications stand; nothing is changed."""
@@ -71,8 +73,9 @@ class NodeApplications:
         now = self._clock.monotonic()
         states = {app: NodesState({}, reason) for app, reason in self._refused.items()}
         states |= {app: item for app, item in there.items() if revision_of(app)}
+        renews, self.renews = self.renews, False
         for app, wanted in self._wanted.items():
-            if app not in states or self._is_to_be_tried_again(app, states[app], now):
+            if app not in states or renews or self._is_to_be_tried_again(app, states[app], now):
                 self._start(app, wanted)
         for app in states:
             if app in self._wanted or revision_of(app) in held:
@@ -85,7 +88,7 @@ class NodeApplications:
         return states
 
     def _start(self, app: str, wanted: Wanted) -> None:
-        _log.info("starting %s", app)
+        self._say(f"starting {app}")
         self._refused.pop(app, None)
         try:
             self._arm.start(app, wanted)
@@ -94,7 +97,7 @@ class NodeApplications:
             self._refused[app] = str(error) or type(error).__name__
 
     def _end(self, app: str) -> None:
-        _log.info("ending %s", app)
+        self._say(f"ending {app}")
         if self._refused.pop(app, None) is None:
             self._arm.end(app)
 

@@ -2,7 +2,13 @@
 
 from alembic import context
 
-from aimass.database import feedback_tables, lease_tables, rollout_tables, shadow_tables  # noqa: F401 - their tables join
+from aimass.database import (  # noqa: F401 - their tables join the metadata
+    feedback_tables,
+    lease_tables,
+    rollout_tables,
+    shadow_tables,
+    size_tables,
+)
 from aimass.database.tables import Base
 
 context.configure(

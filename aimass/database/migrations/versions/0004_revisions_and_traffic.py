@@ -10,6 +10,7 @@ down_revision = "0003"
 def upgrade() -> None:
     _traffic()
     _leases()
+    _gateway_sizes()
     _feedback()
     _shadows()
     _rollouts()
@@ -161,4 +162,16 @@ def _rollouts() -> None:
         sa.Column("at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_rollout_memories_rollout_rollouts"),
         sa.PrimaryKeyConstraint("rollout", name="pk_rollout_memories"),
+    )
+
+
+def _gateway_sizes() -> None:
+    op.create_table(
+        "gateway_sizes",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("least", sa.Integer(), nullable=False),
+        sa.Column("most", sa.Integer(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_gateway_sizes"),
     )

@@ -1,16 +1,17 @@
-"""A second Ray node on this machine, joined to a running platform, whose raylet a test may kill."""
+"""A second Ray node on this machine, joined to a running platform, whose raylet a test or benchmark may kill."""
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from aimass.control.platform.processes import MARK, all_pids, inspect, parent_of
 from aimass.testing.running import RunningPlatform
-from tests.e2e.e2e_kit import eventually
 
+JOIN_S = 60.0
 JOIN = """
 import signal, sys
 from ray._private.node import Node
@@ -41,7 +42,9 @@ def second_node(platform: RunningPlatform, log: Path) -> Iterator[int]:
             stderr=subprocess.STDOUT,
         )
     try:
-        eventually(lambda: "joined" in log.read_text() or joined.poll() is not None, 60)
+        until = time.monotonic() + JOIN_S
+        while "joined" not in log.read_text() and joined.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
         raylets = _children(joined.pid, "raylet/raylet")
         assert len(raylets) == 1, log.read_text()
         yield raylets.pop()
