@@ -33,6 +33,7 @@ from aimass.gateway.residency.residency import Residency
 from aimass.gateway.residency.size import bound_bytes
 from aimass.gateway.shadows.shadowing import open_shadows
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
+from aimass.gateway.telemetry.watching import open_spans
 from aimass.metering.journal import Journal
 from aimass.monitoring.process_log import keep_log
 from aimass.monitoring.recorder import Recorder
@@ -76,7 +77,14 @@ class Gateway:
         parts = Parts(clock, self._journal, self._recorder, self._metrics, self._executor)
         self.gateway = GatewayApp(settings, parts, self._name)
         self.gateway.whole_metrics = self._whole_metrics
-        self._payloads = open_payloads(self.gateway, home, self._name, self._metrics, clock)
+        self._logs = [
+            log
+            for log in (
+                open_payloads(self.gateway, home, self._name, self._metrics, clock),
+                open_spans(self.gateway, settings, self._name, clock),
+            )
+            if log is not None
+        ]
         self._feedback = OpenFeedback(self.gateway, settings, self._name, clock)
         self._load = Load()
         self._balancer = Balancer(Random())
@@ -129,7 +137,8 @@ class Gateway:
         self._executor.close()
         self._journal.close()
         self._marks.close()
-        self._payloads.close()
+        for log in self._logs:
+            log.close()
         self._feedback.close()
         with contextlib.suppress(OSError):
             self._recorder.flush()

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 
 from aimass.control.platform.machine import MIB, Machine, why_not_writable
@@ -19,6 +20,7 @@ MIN_SHARED_MEMORY_BYTES = 256 * MIB  # Ray's object store
 MIN_DISK_BYTES = 512 * MIB
 ROOMY_DISK_BYTES = 2048 * MIB
 MIN_PYTHON = (3, 11)
+EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 NO_SETTINGS = {"AIMASS_URL", "AIMASS_KEY", MARK}  # read by the command line; set for our own processes
 
 
@@ -81,6 +83,19 @@ def check_home(home: Path) -> None:
     except OSError as error:
         why_not = error.strerror or str(error)
     refuse_if_bad([_writable(why_not, home)])
+
+
+def check_spans(endpoint: str | None) -> None:
+    """``Invalid`` where spans are to be sent and nobody here can."""
+    if endpoint is None:
+        return
+    try:
+        import_module(EXPORTER)
+    except ModuleNotFoundError as error:
+        raise Invalid(
+            f"AIMASS_OTLP_ENDPOINT is set, but {error.name} is not installed: pip install -e '.[otel]'",
+            "AIMASS_OTLP_ENDPOINT",
+        ) from error
 
 
 def check_tls(cert: Path, key: Path) -> None:

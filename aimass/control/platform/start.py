@@ -12,7 +12,7 @@ from dataclasses import replace
 import aimass
 from aimass.control.keys import ensure_first_key
 from aimass.control.platform import leftovers, lock, machine, ports, ray_dir, ray_head
-from aimass.control.platform.checks import check_home, check_tls, judge, refuse_if_bad, unknown_settings
+from aimass.control.platform.checks import check_home, check_spans, check_tls, judge, refuse_if_bad, unknown_settings
 from aimass.control.platform.doctor import foreign_rays
 from aimass.control.platform.health import wait_healthy
 from aimass.control.platform.processes import boot_id, children, end, inspect, members
@@ -60,6 +60,7 @@ def preflight(settings: Settings, say: Say) -> None:
     refuse_if_bad(judge(machine.look(home.path, folder.parent), home.path, folder.parent))
     if settings.tls_cert and settings.tls_key:
         check_tls(settings.tls_cert, settings.tls_key)
+    check_spans(settings.otlp_endpoint)
     policy_of(settings.gateway_scale)
     ports.check_free(settings.host, settings.port, "--port")
     ports.check_free(settings.host, settings.control_port, "--control-port")

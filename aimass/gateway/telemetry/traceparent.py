@@ -1,0 +1,29 @@
+"""The header by which a caller says which trace a call belongs to (W3C Trace Context, level 2, section 3.2)."""
+
+import re
+from dataclasses import dataclass
+
+HEADER = b"traceparent"
+SAMPLED = 0x01
+_FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The caller's span. ``is_sampled``: the caller keeps it, and wishes the same of us."""
+
+    trace_id: int
+    span_id: int
+    is_sampled: bool
+
+
+def read_traceparent(value: bytes) -> Parent | None:
+    """None for what is none: the standard has it passed over. A version to come may have more behind the flags."""
+    found = _FORM.fullmatch(value)
+    if found is None:
+        return None
+    version, trace_id, span_id, flags, rest = found.groups()
+    if version == b"ff" or (version == b"00" and rest):
+        return None
+    parent = Parent(int(trace_id, 16), int(span_id, 16), bool(int(flags, 16) & SAMPLED))
+    return parent if parent.trace_id and parent.span_id else None
