@@ -93,10 +93,6 @@ class Settings(BaseSettings):
     """The collector of OpenTelemetry's spans over HTTP, as http://127.0.0.1:4318; none: no spans are sent. Calls whose
     ``traceparent`` says that their trace is sampled are."""
 
-    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
-    """The collector of OpenTelemetry's spans over HTTP, as http://127.0.0.1:4318; none: no spans are sent. Calls whose
-    ``traceparent`` says that their trace is sampled are."""
-
     tls_cert: Path | None = None
     tls_key: Path | None = None
     """PEM files; both or none. Given, every door speaks TLS; not with ``ingress: serve``."""
