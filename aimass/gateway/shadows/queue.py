@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aimass.core.batch import Array, Batch
@@ -24,10 +24,11 @@ class Mirrored:
     length: int  # of its ragged inputs before they were padded; 0: they were not
     size_bytes: int
     at: float  # monotonic
-    shape: tuple[Any, ...] = field(init=False)
+    shape: tuple[Any, ...] | None = None  # of a row, where that differs from call to call
 
-    def __post_init__(self) -> None:
-        self.shape = (self.length, self.target, *(array.shape[1:] for array in self.inputs.values()))
+    def fits(self, other: "Mirrored") -> bool:
+        """Whether both can run as one batch."""
+        return self.target is other.target and self.length == other.length and self.shape == other.shape
 
 
 class Bound:
@@ -59,8 +60,8 @@ class Queue:
     def take(self) -> list[Mirrored]:
         """The oldest, with those behind it that can run together with it."""
         taken = [self._calls.popleft()]
-        rows, shape = taken[0].rows, taken[0].shape
-        while self._calls and self._calls[0].shape == shape and rows + self._calls[0].rows <= TOGETHER_ROWS:
+        rows = taken[0].rows
+        while self._calls and self._calls[0].fits(taken[0]) and rows + self._calls[0].rows <= TOGETHER_ROWS:
             taken.append(self._calls.popleft())
             rows += taken[-1].rows
         return taken

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from aimass.gateway.routes import Target
-from aimass.gateway.shadows.lane import place
+from aimass.gateway.shadows.lane import PLACES, place
 from aimass.gateway.shadows.queue import TOGETHER_ROWS, Bound, Mirrored, Queue, own, size_of
 from aimass.serving.traffic.cut import Cut, recut
 
@@ -61,7 +61,7 @@ def test_what_waits_shares_no_memory_with_what_was_sent() -> None:
 
 def test_who_is_mirrored_is_even_and_has_nothing_to_do_with_the_split() -> None:
     ids = [f"1a2b3c4d0123456789a{number:08x}" for number in range(40_000)]
-    mirrored = [name for name in ids if place(name) < 0.1]
+    mirrored = [name for name in ids if place(name) < 0.1 * PLACES]
     low, high = binom.interval(0.999, len(ids), 0.1)
     assert low <= len(mirrored) <= high
     low, high = binom.interval(0.999, len(mirrored), 0.05)

@@ -13,7 +13,7 @@ from aimass.core.policies import NodePolicy
 from aimass.gateway.metrics import merge, render
 from aimass.gateway.residency.asleep import AsleepPlan
 from aimass.gateway.shadows import shadowing as timing
-from aimass.gateway.shadows.lane import place
+from aimass.gateway.shadows.lane import PLACES, place
 from aimass.gateway.shadows.queue import Bound
 from aimass.gateway.state import ShadowState
 from aimass.serving.loader import LoadedPlan, load
@@ -44,7 +44,7 @@ async def test_a_share_of_the_calls_by_their_ids_is_mirrored_and_each_shadow_has
 ) -> None:
     watched = watch(tmp_path, plan, StubPlan(other).loaded, replace(SECOND, share=30.0), ShadowState("1", 60.0, 1))
     answers = await watched.call(*ROWS, *ROWS)
-    wanted = sum(place(answer.headers["x-aimass-request-id"]) < 0.3 for answer in answers)
+    wanted = sum(place(answer.headers["x-aimass-request-id"]) < 0.3 * PLACES for answer in answers)
     await until(lambda: watched.counted().get("calls") == wanted)
     assert 0 < wanted < len(answers)
     shot = watched.gateway.metrics.snapshot()
