@@ -19,6 +19,7 @@ from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.repair import repair
 from aimass.control.reconciling.replicas import Replicas
 from aimass.control.reconciling.sizing import bounds
+from aimass.control.reconciling.sweeping import SWEEP_S, sweep
 from aimass.control.reconciling.works import Work, start_works
 from aimass.control.requests.payloads import TEND_S, tend
 from aimass.control.revisions.aside import charge
@@ -77,6 +78,7 @@ class Reconciler:
             Work("aside", self._keep_aside, needs_lease=False),
             Work("traffic", Following(self._context).keep, needs_lease=True),
             Work("repair", self._repair, needs_lease=True),
+            Work("sweep", self._sweep, needs_lease=True, every_s=SWEEP_S),
             Work("rollouts", Rollouts(self._context).look, needs_lease=True, every_s=ROLLOUTS_S),
             Work("applications", self._keep_applications, needs_lease=True),
             Work("nodes", self._keep_nodes, needs_lease=False, wake=self._pushed),  # looks; only who leads acts
@@ -137,6 +139,10 @@ class Reconciler:
         with self._database.reading() as session:
             wanted = bounds(session, self._settings)
         for doing in self._applications.ensure(wanted):
+            self._doings.say(doing)
+
+    def _sweep(self) -> None:
+        for doing in sweep(self._context, self._lease):
             self._doings.say(doing)
 
     def _repair(self) -> None:

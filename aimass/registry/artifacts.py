@@ -1,6 +1,7 @@
 """Artifacts in use: versions checked out for loading, and the sweep of what nobody refers to."""
 
 import hashlib
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -19,15 +20,21 @@ def checkout(store: ArtifactStore, files: Mapping[str, Digest], cache: Path) -> 
     The same files share a folder; what is missing or damaged there is fetched again. Several processes may do this at
     once, for each file appears whole. Errors name the file.
     """
-    folder = cache / digest_of_json(dict(files))[:32]
+    folder = cache / folder_of(files)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # when it was last used: the sweep lets old ones go
         for name, digest in files.items():
             if _hash(folder / name) != digest:
                 _fetch(store, name, digest, folder)
     except OSError as error:
         raise Unavailable(f"cannot check out into {cache}: {error.strerror or error}") from error
     return folder
+
+
+def folder_of(files: Mapping[str, Digest]) -> str:
+    """The name of the folder that these files are checked out into."""
+    return str(digest_of_json(dict(files)))[:32]
 
 
 def unreferenced(session: Session, store: ArtifactStore, also: Collection[Digest]) -> list[Digest]:

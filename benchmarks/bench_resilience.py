@@ -1,0 +1,249 @@
+"""What do callers notice when parts of the platform die, move or are replaced, and how long until all is whole again?
+
+``make bench-resilience`` (some five minutes; wants a quiet machine). Callers on 12 connections ask two services all the
+time, number their requests and check every answer (``benchmarks.numbered_load``), while one thing after another happens
+to a platform on two Ray nodes. After each, what was answered is compared with what was metered, id by id.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from aimass.cli.interrupts import interrupts
+from aimass.core.errors import AimassError
+from aimass.core.home import Home
+from benchmarks import machine
+from benchmarks.numbered_load import Ended, NumberedLoad, asking
+from benchmarks.peers.server import ROOT
+from benchmarks.report import replace_block
+from benchmarks.resilience_report import MARKERS, Outcome, markdown
+from benchmarks.resilience_stage import GATEWAYS, NODES, SPREAD, STEADY, Stage, eventually
+
+BEFORE_S, AFTER_S = 2.0, 2.0
+AWAY_S = 10.0
+METERED_S = 30.0
+WAL_LOCKS, WAL_LOCKS_AT = 8, 120  # the bytes of SQLite's -shm file that every reader and writer locks one of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="faults whose names hold this word")
+    parser.add_argument("--keep", action="store_true", help="write neither README nor results")
+    parser.add_argument("--away", type=float, default=AWAY_S, help="seconds without the database")
+    options = parser.parse_args()
+    with interrupts(), tempfile.TemporaryDirectory(prefix="aimass-resilience-") as folder:
+        stage = Stage(Path(folder))
+        stage.up()
+        try:
+            outcomes = _run(stage, options.only, options.away)
+        finally:
+            stage.down()
+    about = machine.describe()
+    date = time.strftime("%Y-%m-%d")
+    text = markdown(about, date, outcomes)
+    print(f"\n{text}")
+    if options.keep or options.only:
+        return
+    path = ROOT / "benchmarks" / "results" / f"{date}-{machine.slug(about)}-resilience.json"
+    path.write_text(
+        json.dumps({"machine": about, "outcomes": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n"
+    )
+    readme = ROOT / "README.md"
+    readme.write_text(replace_block(readme.read_text(), text, MARKERS))
+
+
+def _run(stage: Stage, only: str, away_s: float) -> list[Outcome]:
+    stage.join()
+    stage.deploy(STEADY, 2.0)
+    stage.deploy(SPREAD, 3.0)
+    eventually(stage.is_whole)
+    with stage.platform.control() as control:
+        key = control.create_key("numbered", ["predict"])["secret"]
+    metered_before = set(stage.metered())
+    outcomes = []
+    for name, happen in _faults(stage, away_s):
+        if only in name:
+            print(f"{name} …", flush=True)
+            outcomes.append(_observe(stage, key, name, happen, metered_before))
+            print(f"  {outcomes[-1]}", flush=True)
+    return outcomes
+
+
+def _faults(stage: Stage, away_s: float) -> Iterable[tuple[str, Callable[[], None]]]:
+    """In this order: each leaves the platform whole, with a second node where the next one needs it."""
+    yield "a new revision is deployed", lambda: _ignore(stage.deploy(STEADY, 5.0))
+    yield "its traffic is split 70 : 30", partial(_split, stage)
+    yield "the gateway grows from 2 to 4 replicas", lambda: stage.aimass("scale", "4")
+    yield "the gateway shrinks from 4 to 2 replicas", partial(_shrink, stage)
+    yield f"the database is away for {away_s:.0f} s", partial(_lock_database, stage, away_s)
+    yield "a gateway replica is killed", lambda: _kill(min(stage.gateways()))
+    yield "a node's replica is killed", lambda: _kill(min(stage.nodes()))
+    yield "Serve's controller is killed", lambda: _kill_titled(stage, "ray::ServeController")
+    yield "the reconciler is killed", lambda: _kill_titled(stage, "ray::Reconciler")
+    yield "the console is killed", lambda: _kill_titled(stage, "ray::ServeReplica:console:")
+    yield "the second node's raylet is killed", partial(_kill_raylet, stage)
+    stage.join()
+    stage.deploy(SPREAD, 7.0)  # on both nodes
+    eventually(stage.is_whole)
+    yield "the second node is drained", partial(_drain, stage)
+    yield "AI Mass is upgraded in place", partial(_upgrade, stage)
+    yield "everything is killed, then aimass up", partial(_kill_everything, stage)
+
+
+def _observe(stage: Stage, key: str, name: str, happen: Callable[[], None], metered_before: set[str]) -> Outcome:
+    load = NumberedLoad(stage.port, key, stage.factors)
+    with asking(load):
+        time.sleep(BEFORE_S)
+        began = load.now()
+        happen()
+        eventually(stage.is_whole)
+        whole = load.now()
+        eventually(lambda: _answers(load, whole))
+        time.sleep(AFTER_S)
+    ended = list(load.ended)
+    answered = {item.request_id for item in ended if item.what == "answered"}
+    times = _wait_metered(stage, answered)
+    fresh = {request_id: count for request_id, count in times.items() if request_id not in metered_before}
+    metered_before.update(fresh)
+    failed = [item for item in ended if item.what in ("refused", "cut", "unconnected")]
+    last = max((item.ended_s for item in failed), default=began)
+    return Outcome(
+        name=name,
+        whole_s=round(max(whole, last) - began, 2),
+        failing_s=round(last - min(item.ended_s for item in failed), 2) if failed else 0.0,
+        asked=load.asked,
+        answered=len(answered),
+        in_flight=sum(item.what == "cut" and _died(item, ended, began) for item in ended),
+        elsewhere=sum(item.what == "cut" and not _died(item, ended, began) for item in ended),
+        refused=sum(item.what == "refused" for item in ended),
+        unconnected=sum(item.what == "unconnected" for item in ended),
+        wrong=sum(item.what == "wrong" for item in ended),
+        twice=sum(count > 1 for count in fresh.values()),
+        unmetered=len(answered - fresh.keys()),
+        unanswered=len(fresh.keys() - answered),
+        said=sorted({item.said for item in ended if item.what in ("refused", "wrong", "cut") and item.said})[:5],
+    )
+
+
+def _answers(load: NumberedLoad, since: float) -> bool:
+    """Whether both services have answered after that."""
+    tail = load.ended[-400:]
+    return {item.service for item in tail if item.what == "answered" and item.begun_s >= since} == set(load.factors)
+
+
+def _died(cut: Ended, ended: list[Ended], began: float) -> bool:
+    """Whether the request's connection was to a process that never answered again, or was not known to be of any."""
+    if not cut.process:
+        return True  # a new connection, on which nobody had answered yet
+    return not any(
+        item.process == cut.process and item.what == "answered" and item.begun_s > cut.ended_s for item in ended
+    )
+
+
+def _wait_metered(stage: Stage, answered: set[str]) -> Counter[str]:
+    """How often each request id was metered, once all that were answered are, or the time is up."""
+    until = time.monotonic() + METERED_S
+    while True:
+        times = Counter(stage.metered())
+        if answered <= times.keys() or time.monotonic() > until:
+            return times
+        time.sleep(0.5)
+
+
+def _split(stage: Stage) -> None:
+    with stage.platform.control() as control:
+        control.split(STEADY, {1: 70.0, 2: 30.0})
+
+
+def _shrink(stage: Stage) -> None:
+    stage.aimass("scale", str(GATEWAYS))
+    eventually(lambda: len(stage.gateways()) == GATEWAYS)
+
+
+def _lock_database(stage: Stage, seconds: float) -> None:
+    """Nobody can begin to read or write: all the locks of which everybody needs one are taken."""
+    path = Home(stage.platform.home).database.with_name("aimass.db-shm")
+    with path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX, WAL_LOCKS, WAL_LOCKS_AT)
+        time.sleep(seconds)
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+
+
+def _kill_titled(stage: Stage, title: str) -> None:
+    (pid,) = stage.pids(title)
+    _kill(pid)
+    eventually(lambda: len(stage.pids(title) - {pid}) == 1)
+
+
+def _kill_raylet(stage: Stage) -> None:
+    lost = stage.on_second(stage.gateways() | stage.nodes())
+    assert lost, "Serve spreads replicas over the nodes"
+    os.kill(stage.raylet, signal.SIGKILL)
+    eventually(lambda: not lost & (stage.gateways() | stage.nodes()))
+    eventually(lambda: len(stage.nodes()) == NODES)
+
+
+def _drain(stage: Stage) -> None:
+    platform = stage.platform
+    words = ["drain-node", "--address", platform.file.ray_address, "--node-id", stage.second_id()]
+    why = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "benchmark"]
+    subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", *words, *why, "--deadline-remaining-seconds", "120"],
+        env=platform.ray_environment,
+        check=True,
+        capture_output=True,
+    )
+    eventually(lambda: not stage.on_second(stage.gateways() | stage.nodes()))
+    eventually(lambda: len(stage.nodes()) == NODES)
+
+
+def _upgrade(stage: Stage) -> None:
+    """Newer code is laid where the running one is, and taken over; every process is another afterwards."""
+
+    def ours() -> set[int]:
+        alone = stage.pids("ray::Reconciler") | stage.pids("ray::ServeReplica:console:")
+        return stage.gateways() | stage.nodes() | alone
+
+    before = ours()
+    stage.renew_code("99.0")
+    stage.aimass("upgrade")
+    eventually(lambda: not before & ours())
+    assert stage.versions() == {"99.0"}
+
+
+def _kill_everything(stage: Stage) -> None:
+    stage.kill_everything()
+    stage.up()
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (AimassError, KeyboardInterrupt) as error:
+        sys.exit(str(error))
