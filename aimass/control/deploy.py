@@ -12,7 +12,7 @@ from aimass.control.revisions import planning
 from aimass.control.revisions.loading import LOAD_S, killed, wait
 from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import Standing, next_number, standing, standings
-from aimass.control.revisions.traffic import Aim, end, ready, shift
+from aimass.control.revisions.traffic import Aim, end, leave, ready, shift
 from aimass.control.rollouts.record import refuse_while_active
 from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
 from aimass.database import state_number
@@ -89,6 +89,8 @@ def rollback(context: Context, service: str) -> Deployed:
         failed, _ = wait(context, service, target, state)
         if failed:
             raise Invalid(f"{service} revision {target} cannot be loaded: {failed}; revision {now.main} goes on")
+        with context.database.session() as session:  # else it would count as deployed anew (see ``line_of``)
+            leave(session, context, service, {target}, f"goes back to revision {target}")
         return _move(context, service, target, f"rolled back from revision {now.main}")
 
 

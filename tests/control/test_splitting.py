@@ -221,6 +221,19 @@ def test_a_rollback_from_a_revision_that_took_over_by_steps_leads_to_the_one_bef
     assert [verbs.rollback(desk.context, "twice").revision for _ in range(2)] == [2, 1]
 
 
+def test_rollbacks_do_not_swing_to_a_revision_that_is_held_ready(desk: Desk) -> None:
+    deployed(desk, 3.0, 5.0, 7.0)
+    to(desk, r3=100, r2=0)
+    assert [verbs.rollback(desk.context, "twice").revision for _ in range(2)] == [2, 1]
+
+
+def test_who_is_held_ready_stays_so_while_another_comes(desk: Desk) -> None:
+    deployed(desk, 3.0, 5.0, 7.0)
+    to(desk, r3=100, r1=0)
+    verbs.deploy(desk.context, service(desk.register("times", 9.0)), traffic=False)
+    assert show(desk.context, "twice")["held_ready"] == [1, 4]
+
+
 def test_deploying_the_revision_that_has_most_of_a_split_gives_it_all(desk: Desk) -> None:
     deployed(desk, 3.0, 5.0)
     to(desk, r1=95, r2=5)

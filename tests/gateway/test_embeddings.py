@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 
 from aimass.core.batch import Array, Batch
 from aimass.core.errors import Unavailable
-from aimass.gateway.state import GatewayState
+from aimass.gateway.state import GatewayState, TrafficState
 from aimass.metering.journal import decode_event
 from aimass.runtimes.text.files import sentence_signature
+from aimass.serving.traffic.cut import Cut, recut
 from aimass.testing.gateway import BEARER, SECRET, Gateway, StubPlan, connect, key, open_door, service
 
 SIZE = 4
@@ -219,3 +221,21 @@ async def test_calls_of_many_callers_are_not_mixed(gateway: Gateway) -> None:
     found = [answer.json()["data"][0]["embedding"][0] for answer in answers]
     assert found == [len(text) for text in texts]
     assert len(gateway.events()) == len(texts)
+
+
+async def test_a_user_stays_at_its_revision_where_traffic_is_sticky_by_user(
+    gateway: Gateway, client: openai.AsyncOpenAI
+) -> None:
+    pieces = recut((), {1: 50.0, 2: 50.0})
+    traffic = TrafficState("sticky", {"by": "field:user"}, pieces)
+    split = replace(service("minilm", {1: 50.0, 2: 50.0}, (1, 2)), traffic=traffic)
+    first = StubPlan(embed, SIGNATURE).loaded
+    second = StubPlan(lambda batch: {**embed(batch), "embedding": -vectors(batch["text"])}, SIGNATURE).loaded
+    gateway.app.apply(GatewayState(9, (key(),), (split,)), {("minilm", 1): first, ("minilm", 2): second})
+    seen = set()
+    for user in ("ada", "bob", "cem", "dan"):
+        answer = await client.embeddings.create(**GOOD, user=user)  # type: ignore[arg-type]
+        revision = 1 if answer.data[0].embedding[0] > 0 else 2
+        assert revision == Cut(pieces, "minilm").choose(user)
+        seen.add(revision)
+    assert seen == {1, 2}

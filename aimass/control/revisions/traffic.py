@@ -73,7 +73,7 @@ def ready(context: Context, service: str, numbers: set[int], why: str, anew: boo
             return
         is_written = anew or not numbers <= set(now.kept)
         if is_written:
-            _hold(session, context, service, now, coming, f"readies {_named(coming)}: {why}")
+            _hold(session, context, service, now, sorted(now.readied | set(coming)), f"readies {_named(coming)}: {why}")
             context.turns.note(session, service, {READIED: coming})
         state = state_number.bump(session)  # so that replicas try again what they could not load before
     wrong: Exception | None = Unavailable("nobody waited for it any more")

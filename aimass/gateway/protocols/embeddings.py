@@ -81,7 +81,8 @@ class Embeddings:
         texts[:] = body.texts
         batch = {name: texts}
         wanted = target.reader.wanted([EMBEDDING, TOKENS], binary=False)
-        return EmbeddingsRequest(batch, target.reader.check(batch), wanted, body.user, as_base64=body.as_base64)
+        rows, named = target.reader.check(batch), {"user": body.user} if body.user else None
+        return EmbeddingsRequest(batch, rows, wanted, body.user, parameters=named, as_base64=body.as_base64)
 
     @staticmethod
     def write(job: Job) -> tuple[Reply, int]:
