@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aimass.monitoring.guards.judging import SUSPECT
+
 INK, MUTED, LINE, GREEN, ORANGE, RED = "#1c2733", "#7a8794", "#e3e8ed", "#0f766e", "#c8641b", "#b42318"
-SUSPECT = 5.0
+MARKED = {"holding": ORANGE, "paused": ORANGE, "aborted": RED, "returned": RED, "promoted": GREEN}
 TOP = 1e6  # evidence beyond this is drawn there
 _STYLE = {
     "svg.fonttype": "none",
@@ -34,7 +36,8 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 62rem; 
 h1 {{ font-size: 1.4rem; }} table {{ border-collapse: collapse; width: 100%; font-size: 13px; }}
 th, td {{ text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #e3e8ed; }}
 th {{ color: #7a8794; font-weight: 600; }} svg {{ max-width: 100%; height: auto; }}
-.state {{ font-weight: 600; }} .returned, .aborted {{ color: #b42318; }} .promoted {{ color: #0f766e; }}
+td:first-child {{ white-space: nowrap; }} .state {{ font-weight: 600; }}
+.returned, .aborted {{ color: #b42318; }} .promoted {{ color: #0f766e; }}
 </style></head><body><h1>{title}</h1><p><span class="state {state}">{state}</span>: {why}</p>
 {plot}
 <table><tr><th>after</th><th>state</th><th>%</th><th>who</th><th>why</th></tr>{rows}</table></body></html>
@@ -76,10 +79,11 @@ def _share(axes: Axes, found: dict[str, Any]) -> None:
     shares = [move["share"] for move in found["moves"]]
     end = max(at[-1], last - began) * 1.02 + 0.1
     axes.step([*at, end], [*shares, shares[-1]], where="post", color=GREEN, linewidth=2)
-    for when, move in zip(at, found["moves"], strict=True):
-        if move["state"] in ("returned", "aborted", "holding", "paused"):
-            axes.axvline(when, color=RED if move["state"] in ("returned", "aborted") else ORANGE, linewidth=1)
-            axes.annotate(move["state"], (when, 96), textcoords="offset points", xytext=(4, -2), fontsize=8, va="top")
+    told = [(when, move["state"]) for when, move in zip(at, found["moves"], strict=True) if move["state"] in MARKED]
+    for index, (when, state) in enumerate(told):
+        axes.axvline(when, color=MARKED[state], linewidth=1)
+        place = {"textcoords": "offset points", "xytext": (-4, -2 - 11 * (index % 4)), "ha": "right", "va": "top"}
+        axes.annotate(state, (when, 102), fontsize=8, color=MARKED[state], **place)
     axes.set(title=f"revision {found['revision']}'s share of the calls, %", ylim=(0, 104), xlim=(0, end))
 
 
@@ -112,4 +116,5 @@ def _evidence(axes: Axes, said: list[tuple[float, dict[str, Any]]]) -> None:
     axes.axhline(SUSPECT, color=ORANGE, linestyle="--", linewidth=1)
     for level, word in ((needed, "returns"), (SUSPECT, "holds")):
         axes.annotate(word, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
-    axes.set(yscale="log", ylim=(5e-4, TOP * 2), title="evidence against it, to 1; seconds since the start below")
+    axes.set(yscale="log", ylim=(5e-4, TOP * 2), title="evidence against it, to 1")
+    axes.set_xlabel("seconds since the start", fontsize=7)
