@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 PORT_FLAGS := $(if $(PORT),--port $(PORT)) $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) \
 	$(if $(CONTROL_PORT),--control-port $(CONTROL_PORT))
 
-.PHONY: install up down test test-all check format proto bench bench-graph bench-peers
+.PHONY: install up down test test-all check format proto bench bench-graph bench-peers bench-resilience
 
 install: $(INSTALLED)
 
@@ -55,3 +55,6 @@ bench-graph: $(INSTALLED)
 
 bench-peers: $(INSTALLED)
 	$(BIN)/python -m benchmarks.bench_peers
+
+bench-resilience: $(INSTALLED)
+	$(BIN)/python -m benchmarks.bench_resilience

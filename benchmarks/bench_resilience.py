@@ -1,12 +1,11 @@
 """What do callers notice when parts of the platform die, move or are replaced, and how long until all is whole again?
 
 ``make bench-resilience`` (some five minutes; wants a quiet machine). Callers on 12 connections ask two services all the
-time, number their requests and check every answer (``benchmarks.numbered_load``), while one thing after another happens
-to a platform on two Ray nodes. After each, what was answered is compared with what was metered, id by id.
+time, number their requests and check every answer, while one thing after another happens to a platform on two Ray
+nodes. After each, what was answered is compared with what was metered, id by id.
 """
 
 import argparse
-import fcntl
 import json
 import os
 import signal
@@ -23,8 +22,9 @@ from pathlib import Path
 from aimass.cli.interrupts import interrupts
 from aimass.core.errors import AimassError
 from aimass.core.home import Home
+from aimass.testing.faults.database_away import database_away
+from aimass.testing.faults.numbered_load import Ended, NumberedLoad, asking
 from benchmarks import machine
-from benchmarks.numbered_load import Ended, NumberedLoad, asking
 from benchmarks.peers.server import ROOT
 from benchmarks.report import replace_block
 from benchmarks.resilience_report import MARKERS, Outcome, markdown
@@ -33,7 +33,6 @@ from benchmarks.resilience_stage import GATEWAYS, NODES, SPREAD, STEADY, Stage, 
 BEFORE_S, AFTER_S = 2.0, 2.0
 AWAY_S = 10.0
 METERED_S = 30.0
-WAL_LOCKS, WAL_LOCKS_AT = 8, 120  # the bytes of SQLite's -shm file that every reader and writer locks one of
 
 
 def main() -> None:
@@ -172,10 +171,7 @@ def _shrink(stage: Stage) -> None:
 
 
 def _lock_database(stage: Stage, seconds: float) -> None:
-    """Nobody can begin to read or write: all the locks of which everybody needs one are taken."""
-    path = Home(stage.platform.home).database.with_name("aimass.db-shm")
-    with path.open("r+b") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX, WAL_LOCKS, WAL_LOCKS_AT)
+    with database_away(Home(stage.platform.home)):
         time.sleep(seconds)
 
 

@@ -30,9 +30,7 @@ class Bounds:
 def resize(context: Context, least: int, most: int) -> dict[str, Any]:
     """From now on the gateway has so many replicas, until the platform is started again; the reconciler sees to it."""
     if not 1 <= least <= most <= MOST:
-        raise Invalid(
-            f"the gateway has 1 to {MOST} replicas, at least as many as at least: not {least} to {most}", "min"
-        )
+        raise Invalid(f"the gateway has from 1 to {MOST} replicas, the lower bound first; not {least} to {most}", "min")
     with context.database.session() as session:
         session.add(GatewaySizeRow(least=least, most=most, who=context.who, at=context.clock.now()))
     return {"min": least, "max": most}
