@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ CALLS_HELD = 10_000
 BYTES_HELD = 64 * 1024 * 1024
 CALL_BYTES = 8 * 1024 * 1024  # a larger call is not kept: its bytes would push hundreds of others out
 CHUNK_BYTES = 256 * 1024  # of one write
-REST_S = 1.0
+REST_S = 0.1  # a wake-up for each call would take the interpreter from the event loop as often
 AGAIN_S = 1.0  # after the disk has refused
 CLOSE_S = 2.0
 
@@ -63,7 +64,6 @@ class PayloadLog:
         self._pending_bytes = 0  # as their calls were counted
         self._is_refused = False
         self._ends = threading.Event()
-        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
     def offer(self, taken: Taken) -> None:
@@ -75,8 +75,6 @@ class PayloadLog:
         else:
             self._bytes_in += taken.size_bytes
             self._calls.append(taken)
-            if not self._wake.is_set():
-                self._wake.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="aimass-payloads", daemon=True)
                 self._thread.start()
@@ -94,16 +92,13 @@ class PayloadLog:
     def close(self) -> None:
         """Write what is left, if the disk takes it soon, and end."""
         self._ends.set()
-        self._wake.set()
         if self._thread is not None:
             self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
         is_last = False
         while not is_last:
-            self._wake.wait(REST_S)
-            self._wake.clear()
-            is_last = self._ends.is_set()
+            is_last = self._ends.wait(AGAIN_S if self._is_refused else REST_S)
             try:
                 self._write_all()
                 self._spill.end_part(is_due=is_last or self._cleaned.is_new())
@@ -111,16 +106,15 @@ class PayloadLog:
                 if not self._is_refused:
                     _log.warning("payloads are not kept, and will be again once that is mended: %s", error)
                 self._is_refused = True
-                self._ends.wait(AGAIN_S)
-                self._wake.set()
             except Exception:  # noqa: BLE001 - nobody else would hear of it, and all that follows would be missing
                 _log.exception("payloads went wrong; those that come are kept")
 
     def _write_all(self) -> None:
         while self._calls or self._pending:
-            while self._calls and sum(map(len, self._pending)) < CHUNK_BYTES:
+            while self._calls and self._pending_bytes < CHUNK_BYTES:
                 self._encode(self._calls[0])
                 self._calls.popleft()
+                time.sleep(0)  # the event loop may want the interpreter, and would wait 5 ms for it
             self._spill.append(self._pending)
             self._bytes_out += self._pending_bytes
             self._pending, self._pending_bytes, self._is_refused = [], 0, False
