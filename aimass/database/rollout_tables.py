@@ -43,7 +43,7 @@ class RolloutMoveRow(Base):
 
 
 class RolloutLookRow(Base):
-    """What the guards said at one look; for the plots."""
+    """What the guards said at one look, for the plots; of a long rollout not every look is kept."""
 
     __tablename__ = "rollout_looks"
     rollout: Mapped[int] = mapped_column(BIG, ForeignKey("rollouts.id"), primary_key=True)
@@ -60,4 +60,5 @@ class RolloutMemoryRow(Base):
     rollout: Mapped[int] = mapped_column(BIG, ForeignKey("rollouts.id"), primary_key=True)
     counted: Mapped[dict[str, Any]]  # so far, of both revisions
     guards: Mapped[dict[str, Any]]  # name → ``monitoring.guards.judging.Watched`` as JSON
+    evidence: Mapped[list[Any]] = mapped_column(JSON)  # what the guards said at the last look
     at: Mapped[float]

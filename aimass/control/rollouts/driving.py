@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
@@ -29,6 +30,7 @@ from aimass.monitoring.guards.judging import Judgement, Watched, judge, open_wat
 LOOK_S = 0.5
 LONGEST_S = 2.0  # between looks at a step that lasts long: 5 s from the evidence to the return leave room for it
 LOOKS = 120  # of a step, before looks become rarer
+KEPT_LOOKS = 600  # for one rollout's plots, and some more for each time that it lasts as long again
 SAME = 1e-6  # per cent
 
 _log = logging.getLogger(__name__)
@@ -74,11 +76,11 @@ def open_memory(rollout: Rollout, baseline: Tally, candidate: Tally) -> Memory:
     return Memory(baseline, candidate, calls(candidate), watched)
 
 
-def keep(session: Session, rollout: int, memory: Memory, at: float) -> None:
-    """Writes it over the one before."""
+def keep(session: Session, rollout: int, memory: Memory, said: list[dict[str, Any]], at: float) -> None:
+    """Writes it, and what the guards said, over the one before."""
     counted = {"baseline": asdict(memory.baseline), "candidate": asdict(memory.candidate), "at_step": memory.at_step}
     guards = {name: item.to_json() for name, item in memory.guards.items()}
-    session.merge(RolloutMemoryRow(rollout=rollout, counted=counted, guards=guards, at=at))
+    session.merge(RolloutMemoryRow(rollout=rollout, counted=counted, guards=guards, evidence=said, at=at))
 
 
 class Rollouts:
@@ -119,11 +121,19 @@ class Rollouts:
             )
             said = [item.to_json() for item in judgements]
             at = self._context.clock.now()
-            session.merge(RolloutLookRow(rollout=rollout.id, at=at, share=rollout.share, evidence=said))
-            keep(session, rollout.id, memory.start() if decision.step > rollout.step else memory, at)
+            if self._is_worth_keeping(session, rollout, decision, at):
+                session.merge(RolloutLookRow(rollout=rollout.id, at=at, share=rollout.share, evidence=said))
+            keep(session, rollout.id, memory.start() if decision.step > rollout.step else memory, said, at)
             state = self._take(session, rollout, now, decision, said)
         if state:
             self._context.pusher.push(state)
+
+    @staticmethod
+    def _is_worth_keeping(session: Session, rollout: Rollout, decision: Decision, at: float) -> bool:
+        """All looks of the first minutes, then so many that a plot is as fine, and days of a pause are few rows."""
+        last = session.scalar(select(func.max(RolloutLookRow.at)).where(RolloutLookRow.rollout == rollout.id))
+        is_turn = (decision.state, decision.step) != (rollout.state, rollout.step)
+        return is_turn or last is None or at - last >= (at - rollout.began_at) / KEPT_LOOKS
 
     def _judge(self, session: Session, rollout: Rollout, overview: Overview) -> tuple[Memory, list[Judgement]]:
         plan, service = rollout.plan, rollout.service

@@ -38,6 +38,7 @@ class Rollout:
     plan: Plan
     state: State
     step: int  # counted from 0
+    began_at: float
     step_at: float  # when the step began
     move: int  # the newest move's id
     why: str
@@ -87,6 +88,7 @@ def read(session: Session, row: RolloutRow) -> Rollout:
         plan=Plan.from_json(row.plan),
         state=State(last.state),
         step=last.step,
+        began_at=row.created_at,
         step_at=next(move.at for move in moves if move.step == last.step),
         move=last.id,
         why=last.why,

@@ -12,7 +12,7 @@ from aimass.control.pushing import Pushed
 from aimass.control.revisions.standing import standings
 from aimass.control.rollouts.record import ACTIVE, Rollout, moves_of, newest, read
 from aimass.core.errors import NotFound
-from aimass.database.rollout_tables import RolloutLookRow, RolloutRow
+from aimass.database.rollout_tables import RolloutLookRow, RolloutMemoryRow, RolloutRow
 
 MAX_LOOKS = 600  # that a picture is drawn of
 
@@ -47,7 +47,7 @@ def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
         row = session.get_one(RolloutRow, rollout.id)
         query = select(RolloutLookRow).where(RolloutLookRow.rollout == rollout.id).order_by(RolloutLookRow.at)
         said = list(session.scalars(query)) if looks else []
-        last = session.scalar(query.order_by(None).order_by(RolloutLookRow.at.desc()).limit(1))
+        last = session.get_one(RolloutMemoryRow, rollout.id)
         earlier = session.scalars(
             select(RolloutRow).where(RolloutRow.service == service, RolloutRow.id < rollout.id).order_by(RolloutRow.id)
         )
@@ -74,7 +74,7 @@ def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
                 }
                 for move in moves_of(session, rollout.id)
             ],
-            "guards": last.evidence if last else [],
+            "guards": last.evidence,
             "looks": [{"at": item.at, "share": item.share, "guards": item.evidence} for item in _thinned(said)],
             "earlier": [_brief(read(session, item)) for item in earlier],
         }

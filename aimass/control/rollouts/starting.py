@@ -128,7 +128,7 @@ def _begin(
     if rollout is None:
         raise Bug(f"the rollout of {service} that was just stored is not there")
     counted = [tally(session, overview.counts, service, number, plan.bound_s) for number in (baseline, revision)]
-    keep(session, rollout.id, open_memory(rollout, counted[0], counted[1]), at)
+    keep(session, rollout.id, open_memory(rollout, counted[0], counted[1]), [], at)
     return rollout, move_to(session, context, rollout, why)
 
 

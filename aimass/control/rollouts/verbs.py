@@ -11,7 +11,7 @@ from aimass.control.rollouts.driving import move_to
 from aimass.control.rollouts.record import ACTIVE, Rollout, State, add_move, newest
 from aimass.control.rollouts.showing import Done, done
 from aimass.core.errors import Conflict
-from aimass.database.rollout_tables import RolloutLookRow
+from aimass.database.rollout_tables import RolloutMemoryRow
 
 
 def promote(context: Context, service: str, why: str = "") -> Done:
@@ -48,9 +48,14 @@ def _change(context: Context, service: str, state: State, why: str, said: str) -
                 raise Conflict(f"the rollout of {service} is paused already; go on: aimass resume {service}")
             step = len(before.plan.steps) - 1 if state is State.PROMOTED else before.step
             after = replace(before, state=state, step=step)
-            last = session.query(RolloutLookRow).filter_by(rollout=before.id).order_by(RolloutLookRow.at.desc()).first()
             told = (context.who, why or f"{state} by {context.who}", context.clock.now())
-            add_move(session, before.id, (state, step, after.share), told, last.evidence if last else ())
+            add_move(
+                session,
+                before.id,
+                (state, step, after.share),
+                told,
+                session.get_one(RolloutMemoryRow, before.id).evidence,
+            )
             number = move_to(session, context, after, told[1]) if after.share != before.share else 0
         if number:
             pushed = context.pusher.push(number)

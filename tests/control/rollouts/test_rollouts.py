@@ -169,11 +169,19 @@ def test_the_page_gets_every_look_thinned_out(stage: Stage) -> None:
     looks = show(stage.desk.context, SERVICE, looks=True)["looks"]
     assert 10 <= len(looks) <= 30
     assert [item["at"] for item in looks] == sorted(item["at"] for item in looks)
-    with stage.desk.context.database.session() as session:
-        (rollout,) = {row.rollout for row in session.query(RolloutLookRow)}
-        for index in range(2000):
-            session.merge(RolloutLookRow(rollout=rollout, at=looks[-1]["at"] + index, share=10.0, evidence=[]))
+
+
+def test_a_pause_of_days_is_few_looks(stage: Stage) -> None:
+    stage.begin()
+    verbs.pause(stage.desk.context, SERVICE)
+    for _ in range(3000):
+        stage.desk.clock.advance(60.0)
+        stage.rollouts.look()
+    with stage.desk.context.database.reading() as session:
+        kept = session.query(RolloutLookRow).count()
+    assert 600 < kept < 2500
     assert len(show(stage.desk.context, SERVICE, looks=True)["looks"]) <= 600
+    assert stage.shown["guards"], "the last look is shown, kept or not"
 
 
 def test_who_did_it_is_on_record(stage: Stage) -> None:

@@ -159,6 +159,7 @@ def _rollouts() -> None:
         sa.Column("rollout", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("counted", sa.JSON(), nullable=False),
         sa.Column("guards", sa.JSON(), nullable=False),
+        sa.Column("evidence", sa.JSON(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_rollout_memories_rollout_rollouts"),
         sa.PrimaryKeyConstraint("rollout", name="pk_rollout_memories"),
