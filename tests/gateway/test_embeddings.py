@@ -234,7 +234,7 @@ async def test_a_user_stays_at_its_revision_where_traffic_is_sticky_by_user(
     gateway.app.apply(GatewayState(9, (key(),), (split,)), {("minilm", 1): first, ("minilm", 2): second})
     seen = set()
     for user in ("ada", "bob", "cem", "dan"):
-        answer = await client.embeddings.create(**GOOD, user=user)  # type: ignore[arg-type]
+        answer = await client.embeddings.create(**GOOD, user=user)
         revision = 1 if answer.data[0].embedding[0] > 0 else 2
         assert revision == Cut(pieces, "minilm").choose(user)
         seen.add(revision)

@@ -115,20 +115,21 @@ def standings(session: Session, service: str | None = None) -> dict[str, Standin
         names = [service]
     good: dict[str, list[int]] = {}
     revisions = select(RevisionRow.service, RevisionRow.number).where(RevisionRow.error.is_(None))
-    moves = select(TrafficMoveRow).order_by(TrafficMoveRow.id)
+    moves = select(TrafficMoveRow.service, TrafficMoveRow.weights).order_by(TrafficMoveRow.id)
+    newest = select(func.max(TrafficMoveRow.id)).group_by(TrafficMoveRow.service)
     if service is not None:
         revisions = revisions.where(RevisionRow.service == service)
         moves = moves.where(TrafficMoveRow.service == service)
+        newest = newest.where(TrafficMoveRow.service == service)
     for name, number in session.execute(revisions.order_by(RevisionRow.number)):
         good.setdefault(name, []).append(number)
-    moved: dict[str, list[TrafficMoveRow]] = {}
-    for move in session.scalars(moves):
-        moved.setdefault(move.service, []).append(move)
+    moved: dict[str, list[Mapping[int, float]]] = {}
+    for name, weights in session.execute(moves):
+        moved.setdefault(name, []).append({int(number): float(share) for number, share in weights.items()})
+    last = {row.service: row for row in session.scalars(select(TrafficMoveRow).where(TrafficMoveRow.id.in_(newest)))}
     found, shadows = {}, standing_shadows(session, service)
     for name in names:
-        rows = moved.get(name, [])
-        weights = [{int(number): float(share) for number, share in row.weights.items()} for row in rows]
-        now = _by(rows[-1] if rows else None, stand(weights, good.get(name, ())))
+        now = _by(last.get(name), stand(moved.get(name, ()), good.get(name, ())))
         found[name] = replace(now, shadows=frozenset(row.revision for row in shadows.get(name, ())))
     return found
 
