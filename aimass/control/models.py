@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.revisions.standing import standings
+from aimass.control.shadows.stored import standing_shadows
 from aimass.core.batch import Array
 from aimass.core.errors import Invalid
 from aimass.core.ids import Digest
@@ -126,8 +127,8 @@ def _version(version: Version) -> dict[str, Any]:
 
 
 def _live_refs(session: Session) -> set[str]:
-    """References that revisions hold which replicas keep loaded."""
-    live = set()
+    """References that revisions hold which replicas keep loaded, and that stand beside a node."""
+    live = {row.model for rows in standing_shadows(session).values() for row in rows if row.model}
     for name, standing in standings(session).items():
         for number in standing.kept:
             row = session.get_one(RevisionRow, (name, number))

@@ -19,10 +19,18 @@ CALLS = [
     ("DELETE", "/services/twice", "deploy"),
     ("POST", "/services/twice/rollback", "deploy"),
     ("POST", "/services/twice/release", "deploy"),
+    ("GET", "/services/twice/shadows", "read"),
+    ("PUT", "/services/twice/shadows", "deploy"),
+    ("DELETE", "/services/twice/shadows", "deploy"),
+    ("GET", "/services/twice/feedback", "read"),
+    ("GET", "/services/twice/feedback/rows", "train"),
+    ("GET", "/services/twice/feedback/weights", "read"),
     ("GET", "/services/twice/explain", "read"),
     ("POST", "/explain", "read"),
     ("GET", "/services/twice/graph", "read"),
     ("POST", "/graph", "read"),
+    ("GET", "/status/desired", "read"),
+    ("PUT", "/gateway/size", "admin"),
     ("GET", "/models", "read"),
     ("GET", "/models/double", "read"),
     ("POST", "/models/double/versions", "train"),
@@ -113,7 +121,7 @@ async def test_every_scope_that_a_key_may_have_opens_something(http: httpx.Async
     spec = (await http.get("/openapi.json")).json()
     offered = spec["components"]["schemas"]["KeyBody"]["properties"]["scopes"]["description"]
     assert offered == f"Of {', '.join(SCOPES)}."
-    calls = {"predict"}  # the other door's
+    calls = {"predict", "feedback"}  # the other door's
     assert set(SCOPES) == calls | {scope for _, _, scope in CALLS}
 
 

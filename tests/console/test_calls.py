@@ -46,6 +46,10 @@ async def test_from_a_file_to_a_service_and_back(desk: Desk, http: httpx.AsyncCl
     assert (await answered(http.get("/services/twice/graph")))["revision"] == 2
     body = {"document": service_document("m@champion"), "name": "twice.yaml"}
     assert [box["name"] for box in (await answered(http.post("/graph", json=body)))["boxes"]] == ["x", "m", "y"]
+    shadow = {"node": "m", "model": "double@1", "share": 10}
+    assert (await answered(http.put("/services/twice/shadows", json=shadow)))["shadow"] == "m=double@1"
+    assert [item["share"] for item in (await answered(http.get("/services/twice/shadows")))["shadows"]] == [10]
+    assert len(await answered(http.delete("/services/twice/shadows", params={"node": "m", "model": "double@1"}))) == 1
     await answered(http.post("/services/twice/rollback"))
     assert desk.answer("twice") == (1, 3.0)
     listed = await answered(http.get("/services", params={"usage": "true"}))
@@ -71,6 +75,10 @@ async def test_from_a_file_to_a_service_and_back(desk: Desk, http: httpx.AsyncCl
         ("POST", "/services/none/rollback", b"", (404, "not_found", "")),
         ("DELETE", "/services/none", b"", (404, "not_found", "")),
         ("GET", "/services/none", b"", (404, "not_found", "")),
+        ("GET", "/services/none/shadows", b"", (404, "not_found", "")),
+        ("PUT", "/services/none/shadows", b'{"revision": 1, "share": 10}', (404, "not_found", "")),
+        ("PUT", "/services/none/shadows", b'{"revision": 1, "share": 0}', (400, "invalid", "share")),
+        ("PUT", "/services/none/shadows", b'{"revision": 1}', (400, "invalid", "share")),
         ("GET", "/services/none/explain", b"", (404, "not_found", "")),
         ("GET", "/models/none", b"", (404, "not_found", "")),
         ("DELETE", "/models/double/versions/9", b"", (404, "not_found", "")),

@@ -14,12 +14,12 @@ from aimass.core.errors import Invalid, NotFound
 from aimass.core.signature import TensorSpec
 from aimass.database.tables import RevisionRow
 from aimass.graph import revision as revisions
-from aimass.graph.beside import beside, find_node
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout
 from aimass.serving.plans.mixed import compile_placements
 from aimass.serving.plans.placements import FUSED, uniform
 from aimass.serving.shadows.comparing import Comparer
+from aimass.serving.shadows.pairing import beside, find_node
 from aimass.storage.base import ArtifactStore
 
 

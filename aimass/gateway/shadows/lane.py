@@ -13,10 +13,10 @@ from aimass.gateway.routes import Target
 from aimass.gateway.shadows.counts import ShadowCounts
 from aimass.gateway.shadows.queue import Bound, Mirrored, Queue, own, size_of
 from aimass.gateway.state import ShadowState
-from aimass.graph.beside import PRIMARY, SHADOW
 from aimass.serving.loader import LoadedPlan
 from aimass.serving.shadows.beside import Beside, specs_of
 from aimass.serving.shadows.comparing import Comparer
+from aimass.serving.shadows.pairing import PRIMARY, SHADOW
 from aimass.serving.traffic.base import ALL_PERCENT
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Lane:
         self.shadow = shadow
         self.name = shadow.plan_of(service)
         self.queue = Queue(bound)
-        self.turns, self.ran_at = 0, 0.0  # batches that it has run, and when the last one began
+        self.ran_at = 0.0  # when its last batch began
+        self.turns, self.timed_at = 0, -math.inf  # calls that were timed, and when the last one was
         self._plans = plans
         self._bound = bound
 

@@ -26,9 +26,10 @@ class Mirrored:
     at: float  # monotonic
     shape: tuple[Any, ...] | None = None  # of a row, where that differs from call to call
 
-    def fits(self, other: "Mirrored") -> bool:
-        """Whether both can run as one batch."""
-        return self.target is other.target and self.length == other.length and self.shape == other.shape
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Calls of one kind can run as one batch."""
+        return self.target, self.length, self.shape
 
 
 class Bound:
@@ -43,34 +44,46 @@ class Bound:
 
 
 class Queue:
-    """Of one shadow, oldest first."""
+    """Of one shadow, oldest first among those that can run together."""
 
     def __init__(self, bound: Bound) -> None:
         self._bound = bound
-        self._calls: deque[Mirrored] = deque()
+        self._kinds: dict[tuple[Any, ...], deque[Mirrored]] = {}
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return sum(map(len, self._kinds.values()))
+
+    @property
+    def is_full_batch(self) -> bool:
+        """Whether waiting longer gathers no larger batch."""
+        return any(len(calls) >= TOGETHER_ROWS for calls in self._kinds.values())
 
     def put(self, call: Mirrored) -> None:
-        self._calls.append(call)
+        self._kinds.setdefault(call.kind, deque()).append(call)
         self._bound.held_rows += call.rows
         self._bound.held_bytes += call.size_bytes
 
     def take(self) -> list[Mirrored]:
         """The oldest, with those behind it that can run together with it."""
-        taken = [self._calls.popleft()]
+        kind = min(self._kinds, key=lambda kind: self._kinds[kind][0].at)
+        calls = self._kinds[kind]
+        taken = [calls.popleft()]
         rows = taken[0].rows
-        while self._calls and self._calls[0].fits(taken[0]) and rows + self._calls[0].rows <= TOGETHER_ROWS:
-            taken.append(self._calls.popleft())
+        while calls and rows + calls[0].rows <= TOGETHER_ROWS:
+            taken.append(calls.popleft())
             rows += taken[-1].rows
+        if not calls:
+            del self._kinds[kind]
         return taken
 
     def take_older(self, at: float) -> list[Mirrored]:
         """Those that came before."""
         taken = []
-        while self._calls and self._calls[0].at < at:
-            taken.append(self._calls.popleft())
+        for kind, calls in list(self._kinds.items()):
+            while calls and calls[0].at < at:
+                taken.append(calls.popleft())
+            if not calls:
+                del self._kinds[kind]
         return taken
 
     def let_go(self, calls: Sequence[Mirrored]) -> None:

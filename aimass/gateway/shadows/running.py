@@ -29,29 +29,32 @@ class Work:
     comparer: Comparer
     primary: LoadedPlan | None = None
     beside: Beside | None = None
+    is_timed: bool = True
     primary_first: bool = False  # in turns, so that neither always finds the caches cold
 
 
 def run_in_thread(work: Work, calls: Sequence[Mirrored]) -> Outcome:
-    """Blocks. The first call runs alone, on both, for what one costs; the others as one batch. Never raises for a
-    call: what fails is counted."""
-    tally = _Tally(work)
-    tally.lone(calls[0], partial(_timed, work, calls[0]))
-    if len(calls) > 1:
-        tally.together(calls[1:], work.plan.run)
+    """Blocks. What is timed is the first call, which runs alone on both; the others run as one batch. Never raises for
+    a call: what fails is counted."""
+    tally, rest = _Tally(work), list(calls)
+    if work.is_timed:
+        first = rest.pop(0)
+        tally.lone(first, partial(_timed, work, first))
+    if rest:
+        tally.together(rest, work.plan.run)
     return tally.outcome()
 
 
 async def run_in_flow(work: Work, calls: Sequence[Mirrored], threads: Threads, deadline_s: float) -> Outcome:
     """The same for a plan whose nodes may be elsewhere. What its nodes took stands for its processor time, and the
     primary's plan does not run again."""
-    tally, flow = _Tally(work), work.plan.flow
+    tally, rest, flow = _Tally(work), list(calls), work.plan.flow
     assert flow is not None
-    first, trace, began = calls[0], Trace(""), perf_counter()
-    answer = await _flown(flow, first.inputs, FlowCall(threads, deadline_s, trace))
-    lone = {SHADOW: Lone(first.rows, perf_counter() - began, sum(trace.node_s.values()))}
-    tally.lone(first, lambda: (_good(answer), lone))
-    rest = list(calls[1:])
+    if work.is_timed:
+        first, trace, began = rest.pop(0), Trace(""), perf_counter()
+        answer = await _flown(flow, first.inputs, FlowCall(threads, deadline_s, trace))
+        lone = {SHADOW: Lone(first.rows, perf_counter() - began, sum(trace.node_s.values()))}
+        tally.lone(first, lambda: (_good(answer), lone))
     for group in [rest] if flow.may_be_shared else [[call] for call in rest]:
         if group:
             inputs = concat([call.inputs for call in group])

@@ -26,7 +26,9 @@ from aimass.gateway.state import GatewayState
 from aimass.serving.executor import Executor, Runnable
 from aimass.serving.loader import LoadedPlan
 
-LOOK_S = 0.02  # so long calls gather before they run together
+LOOK_S = 0.1  # so long calls gather before they run together: each run is a dozen changes of the interpreter's lock
+LONE_S = 0.2  # at most so often a shadow's calls are timed, which takes two runs more
+LEAST_S = 0.005  # the least between two batches
 LATE_S = 0.025  # the event loop is overloaded when a timer of its comes so late: a busy one needs some 5 ms a round
 AGE_S = 2.0  # what waited longer is dropped
 RUN_S = 10.0  # what runs longer is given up
@@ -116,7 +118,8 @@ class Shadowing:
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
-        rest_s = max(LOOK_S, self._rested_at - self._now())
+        is_enough = any(lane.queue.is_full_batch for lane in self._lanes.values())
+        rest_s = max(LEAST_S if is_enough else LOOK_S, self._rested_at - self._now())
         self._timer = loop.call_later(rest_s, self._look, loop.time() + rest_s)
 
     def _look(self, due: float) -> None:
@@ -133,7 +136,7 @@ class Shadowing:
             self._arm()
 
     async def _turn(self, lane: Lane, began: float) -> None:
-        lane.turns, lane.ran_at = lane.turns + 1, began
+        lane.ran_at = began
         calls = lane.queue.take()
         try:
             await self._run(lane, calls)
@@ -183,8 +186,11 @@ class Shadowing:
             lane.comparer(plan, target),
             beside if is_beside and not isinstance(beside, AsleepPlan) else None,
             lane.beside,
+            is_timed=self._now() >= lane.timed_at + LONE_S,
             primary_first=lane.turns % 2 == 0,
         )
+        if work.is_timed:
+            lane.timed_at, lane.turns = self._now(), lane.turns + 1
         if plan.flow is not None:
             return await run_in_flow(work, calls, self._in_thread, self._now() + RUN_S)
         loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aimass.core.batch import Batch
 from aimass.core.signature import TensorSpec
-from aimass.graph.beside import MARK, PRIMARY, SHADOW
+from aimass.serving.shadows.pairing import MARK, PRIMARY, SHADOW
 
 
 @dataclass(frozen=True)

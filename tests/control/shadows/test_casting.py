@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from aimass.control import deploy as traffic
+from aimass.control import models
 from aimass.control.shadows import verbs
 from aimass.control.shadows.choosing import Asked
 from aimass.core.batch import Batch
@@ -155,6 +156,16 @@ def test_beside_a_node_runs_what_feeds_it_the_node_and_the_candidate(desk: Desk,
     np.testing.assert_array_equal(found["primary.y"], [[4, 8], [-4, 2]])
     np.testing.assert_array_equal(found["shadow.y"], [[14, 28], [-14, 7]])
     assert set(found) == {"primary.y", "shadow.y"}
+
+
+def test_a_version_that_stands_beside_a_node_is_not_removed(two: Desk) -> None:
+    two.register("double", 4.0)
+    two.register("double", 5.0)  # champion goes on
+    verbs.cast(two.context, "twice", Asked(node="m", model="double@3"), 10)
+    with pytest.raises(Conflict, match="double@3"):
+        models.remove(two.context, "double", 3)
+    verbs.end(two.context, "twice")
+    assert models.remove(two.context, "double", 3) == {"removed": "double@3"}
 
 
 def test_an_ensemble_may_stand_beside_a_node(two: Desk) -> None:
