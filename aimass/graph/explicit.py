@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from aimass.core.errors import Invalid
-from aimass.graph.graph import INPUT, SELECT
+from aimass.graph.document.nodes import STACKING
+from aimass.graph.graph import INPUT, SELECT, STACK
 
 _COMBINER = ("combine", "weights", "quorum", "on_missing", "classes")
 _CASCADE = ("thresholds", "temperatures", "classes")
@@ -18,7 +19,10 @@ def explicit(document: Mapping[str, Any], weights: Mapping[str, tuple[float, ...
     where no document can say it.
     """
     names = _names([node["name"] for node in document["nodes"]])
-    nodes = {names[node["name"]]: _node(node, names) for node in document["nodes"]}
+    stacks = {node["name"]: node for node in document["nodes"] if node.get("combine") == STACK}
+    nodes = {
+        names[node["name"]]: _node(node, names, stacks) for node in document["nodes"] if node["name"] not in stacks
+    }
     for name, given in (weights or {}).items():
         nodes[names[name]] |= {"combine": "weighted", "weights": list(given)}
     data = {
@@ -33,17 +37,20 @@ def explicit(document: Mapping[str, Any], weights: Mapping[str, tuple[float, ...
     return {**data, **settings}
 
 
-def _node(node: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _node(node: Mapping[str, Any], names: Mapping[str, str], stacks: Mapping[str, Any]) -> dict[str, Any]:
+    """``stacks``: what stands before the models of stackings, by name."""
+    stack = next((stacks[source] for _, source, _ in node["inputs"] if source in stacks), None)
     ports = {port: _source(names, source, tensor) for port, source, tensor in node["inputs"]}
     kind = node["kind"]
     if kind == "combine":
-        if node["combine"] == "stack":
-            raise Invalid(f"node {node['name']} is a stacking's, which cannot be written out")
         said: dict[str, Any] = {**{key: node[key] for key in _COMBINER if key in node}, "inputs": list(ports.values())}
     elif kind == "cascade":
         said = {"cascade": list(ports.values()), **{key: node[key] for key in _CASCADE if key in node}}
     elif kind == "switch":
         said = _switch(ports)
+    elif stack is not None:
+        members = [_source(names, source, tensor) for _, source, tensor in stack["inputs"]]
+        said = {"combine": STACKING, "model": node["ref"], "inputs": members}
     else:
         said = {kind: node["ref"], "inputs": ports}
     policy = node.get("policy", {})

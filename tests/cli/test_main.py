@@ -13,7 +13,20 @@ from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile
 
 VERBS = {"up", "down", "status", "doctor", "train", "run", "runs", "models", "deploy", "undeploy", "rollback"}
-VERBS |= {"traffic", "services", "explain", "graph", "predict", "keys", "logs", "env", "release"}
+VERBS |= {
+    "scale",
+    "upgrade",
+    "feedback",
+    "traffic",
+    "services",
+    "explain",
+    "graph",
+    "predict",
+    "keys",
+    "logs",
+    "env",
+    "release",
+}
 HEAVY = (
     "ray",
     "numpy",

@@ -1,7 +1,7 @@
 """Feedback into the database: each item once, however often and in whatever order it comes; sums kept with it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sqlalchemy import insert, select, tuple_, update
@@ -12,6 +12,7 @@ from aimass.database.feedback_tables import FeedbackRow, FeedbackSumRow, Refused
 from aimass.monitoring.feedback.feedback import Feedback
 
 HOUR_S = 3600
+NAMES = tuple(item.name for item in fields(Feedback))
 LOOKED_UP = 400  # request ids in one query
 SUMS = ("labelled", "right", "rewards", "reward_total", "reward_square")
 SUM_KEY = ("service", "revision", "hour")
@@ -42,7 +43,7 @@ def store(session: Session, items: Sequence[Feedback]) -> int:
     if change.fresh:
         _unset(session, sorted(change.replaced))
         held = change.newest
-        rows = [{**asdict(item), "is_newest": held[_place(item)] == item.key} for item in change.fresh.values()]
+        rows = [{**_columns(item), "is_newest": held[_place(item)] == item.key} for item in change.fresh.values()]
         session.execute(insert(FeedbackRow), rows)
     if change.sums:
         table, new = FeedbackSumRow, (query := dialect(FeedbackSumRow)).excluded
@@ -90,7 +91,7 @@ def _known(session: Session, items: Iterable[Feedback]) -> tuple[dict[Place, dic
     ids = sorted({item.request_id for item in items})
     known: dict[Place, dict[str, Feedback]] = {}
     newest: dict[Place, str] = {}
-    columns = [getattr(FeedbackRow, name) for name in Feedback.__slots__]
+    columns = [getattr(FeedbackRow, name) for name in NAMES]
     for at in range(0, len(ids), LOOKED_UP):
         query = select(FeedbackRow.is_newest, *columns).where(FeedbackRow.request_id.in_(ids[at : at + LOOKED_UP]))
         for is_newest, *values in session.execute(query):
@@ -108,6 +109,10 @@ def _unset(session: Session, places: Sequence[Place]) -> None:
         part = places[at : at + LOOKED_UP]
         query = update(row).where(tuple_(row.request_id, row.row, row.kind).in_(part)).values(is_newest=False)
         session.execute(query.execution_options(synchronize_session=False))
+
+
+def _columns(item: Feedback) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in NAMES}
 
 
 def _place(item: Feedback) -> Place:

@@ -55,6 +55,9 @@ def test_every_one_is_found_and_no_other(
         found = Receipts(folder).find([_id(number)])[_id(number)]
         assert found.labels == [number * 100 + row for row in range(found.rows)]
         assert found.rows == number % 10 + 1
+    some = [_id(number) for number in order[::3]]
+    assert receipts.find_near(some) == receipts.find(some)  # whose files were all looked into just now
+    assert Receipts(folder).find_near(some) is None  # none of these files is known yet
     strange = [_id(0), _id(sum(sizes) + 1), _id(1, "f" * 19), "", "zz", _id(1) + "0", _id(1).upper()]
     assert receipts.find(strange) == {}
 
