@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from aimass.core.batch import Array
 from aimass.serving.shadows.comparing import Compared
-from aimass.serving.shadows.figures import DISTANCES, SECONDS, bucket_of
+from aimass.serving.shadows.figures import DISTANCES, SECONDS, bucket_of, buckets_of
 
 PRIMARY, SHADOW = "primary", "shadow"
 EVENTS = {
@@ -85,18 +87,18 @@ class ShadowCounts:
             self._add("agreed_rows", int(compared.agreed.sum()))
         if compared.relative is not None:
             finite = _finite(compared.relative)
-            self._add("differences", sum(finite))
+            self._add("differences", float(finite.sum()))
             self._add("different_rows", len(finite))
         if compared.distance is not None:
-            for value in compared.distance.tolist():
-                self.distances[bucket_of(DISTANCES, value)] += 1
             finite = _finite(compared.distance)
-            self.distances[-1] += sum(finite)
+            added = [*buckets_of(DISTANCES, compared.distance), float(finite.sum())]
+            self.distances = [before + more for before, more in zip(self.distances, added, strict=True)]
             self._add("distant_rows", len(finite))
 
     def _add(self, event: str, count: float, detail: str = "") -> None:
         self._events[event, detail] = self._events.get((event, detail), 0.0) + count
 
 
-def _finite(values: Array) -> list[float]:
-    return [value for value in values.tolist() if value - value == 0]
+def _finite(values: Array) -> Array:
+    found: Array = values[np.isfinite(values)]
+    return found

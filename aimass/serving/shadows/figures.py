@@ -4,6 +4,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from math import inf, isfinite, sqrt
 
+import numpy as np
+
+from aimass.core.batch import Array
+
 STEPS = (1.0, 1.5, 2.2, 3.2, 4.7, 6.8)  # of each power of ten: a bucket's end is at most half above its beginning
 SECONDS = (*(float(f"{step}e{power}") for power in range(-5, 1) for step in STEPS), 10.0)
 DISTANCES = (*(float(f"{step}e{power}") for power in range(-6, 0) for step in STEPS), 1.0, 10.0, 100.0)
@@ -27,6 +31,12 @@ def wilson(hits: float, trials: float, z: float = Z95) -> tuple[float, float]:
 def bucket_of(bounds: Sequence[float], value: float) -> int:
     """The first bucket whose end is not below the value; the one beyond all ends for what no number is."""
     return bisect_left(bounds, value) if isfinite(value) else len(bounds)
+
+
+def buckets_of(bounds: Sequence[float], values: Array) -> list[float]:
+    """How many of the values (FP64 [n]) lie in each bucket, as ``bucket_of`` has it."""
+    found: list[float] = np.bincount(np.searchsorted(bounds, values), minlength=len(bounds) + 1).tolist()
+    return found
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[float], part: float) -> float | None:

@@ -12,12 +12,12 @@ from aimass.gateway.shadows.lane import PLACES, place
 from aimass.gateway.shadows.queue import TOGETHER_ROWS, Bound, Mirrored, Queue, own, size_of
 from aimass.serving.traffic.cut import Cut, recut
 
-TARGET = cast(Target, object())
+TARGETS = [cast(Target, object()), cast(Target, object())]
 
 
-def _call(rows: int, at: float) -> Mirrored:
+def _call(rows: int, at: float, target: int = 0) -> Mirrored:
     inputs = {"x": np.full((rows, 2), at, np.float32)}
-    return Mirrored(TARGET, inputs, {}, rows, 0, size_of(inputs), at)
+    return Mirrored(TARGETS[target], inputs, {}, rows, 0, size_of(inputs), at)
 
 
 @given(st.lists(st.integers(0, 400), max_size=60), st.data())
@@ -32,12 +32,13 @@ def test_no_call_is_lost_or_doubled_and_the_bound_holds(rows: list[int], data: s
         elif count == 1:
             taken = queue.take_older(data.draw(st.floats(0, at)))
         else:
-            taken, call = [], _call(count, float(at))
+            taken, call = [], _call(count, float(at), data.draw(st.integers(0, 1)))
             if bound.has_room(call.rows, call.size_bytes):
                 queue.put(call)
                 put.append(call)
         queue.let_go(taken)
         got += taken
+        assert len({call.target for call in taken}) <= 1 or count == 1
         assert bound.held_rows <= bound.rows and bound.held_bytes <= bound.size_bytes
     for queue in queues:
         while len(queue):
@@ -47,6 +48,14 @@ def test_no_call_is_lost_or_doubled_and_the_bound_holds(rows: list[int], data: s
             got += taken
     assert sorted(map(id, got)) == sorted(map(id, put))
     assert (bound.held_rows, bound.held_bytes) == (0, 0)
+
+
+def test_calls_of_one_revision_run_together_however_they_are_mixed_with_anothers() -> None:
+    queue = Queue(Bound())
+    for at in range(60):
+        queue.put(_call(1, float(at), int(at % 20 == 0)))
+    assert [len(queue.take()) for _ in range(2)] == [3, 57]
+    assert len(queue) == 0
 
 
 def test_what_waits_shares_no_memory_with_what_was_sent() -> None:

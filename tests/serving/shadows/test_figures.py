@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from aimass.serving.shadows.figures import DISTANCES, SECONDS, bucket_of, quantile, wilson
+from aimass.serving.shadows.figures import DISTANCES, SECONDS, bucket_of, buckets_of, quantile, wilson
 
 
 @given(st.integers(1, 5000), st.data())
@@ -30,6 +30,14 @@ def test_a_quantile_is_the_end_of_its_bucket(values: list[float], part: float) -
     true = float(np.quantile(values, part, method="inverted_cdf"))
     found = quantile(SECONDS, counts, part)
     assert found is not None and true <= found <= max(1.5 * true * (1 + 1e-9), SECONDS[0])
+
+
+@given(st.lists(st.floats(0, allow_nan=True), max_size=50))
+def test_many_fall_into_the_buckets_of_each(values: list[float]) -> None:
+    counts = [0] * (len(DISTANCES) + 1)
+    for value in values:
+        counts[bucket_of(DISTANCES, value)] += 1
+    assert buckets_of(DISTANCES, np.array(values, np.float64)) == counts
 
 
 def test_what_no_number_is_lies_beyond_all_bounds() -> None:
