@@ -33,6 +33,8 @@ def took(desk: Desk, replica: int = 0) -> Counter[int]:
     """Of a thousand callers, by the state of a replica; all of a revision that it has loaded."""
     here = desk.pusher.replicas[replica]
     found = here.state.services[0]
+    if not found.traffic.pieces:
+        return Counter()
     cut = Cut(found.traffic.pieces, found.name)
     assert {("twice", number) for number in cut.shares} <= here.plans.keys()
     return Counter(cut.choose(f"user-{number}") for number in range(1000))
@@ -100,6 +102,13 @@ def test_a_revision_without_traffic_is_held_ready_until_it_gets_some(desk: Desk)
     assert desk.answer("twice") == (2, 5.0)
 
 
+def test_a_first_revision_may_be_held_ready_too(desk: Desk) -> None:
+    verbs.deploy(desk.context, service(desk.register("times", 3.0)), traffic=False)
+    assert took(desk) == {}
+    to(desk, r1=100)
+    assert desk.answer("twice") == (1, 3.0)
+
+
 def test_a_revision_at_no_per_cent_is_held_ready(desk: Desk) -> None:
     deployed(desk, 3.0, 5.0, 7.0)
     to(desk, r3=100, r1=0)
@@ -144,6 +153,7 @@ def test_a_revision_that_was_put_aside_takes_nothing(desk: Desk) -> None:
         ({"1": "many", "2": 5}, Invalid, "the weight of revision 1 must be a number, not 'many'"),
         ({"1": float("nan"), "2": 100}, Invalid, "per cents from 0 to 100"),
         ({"1": True, "2": 99}, Invalid, "the weight of revision 1 must be a number, not True"),
+        ({"1": 99.9999, "2": 0.0001}, Invalid, "the weight of revision 2 must be 0 or from 0.001 on, not 0.0001"),
         ({"one": 100}, Invalid, "a revision is a number from 1 on, not 'one'"),
         ({"0": 100}, Invalid, "a revision is a number from 1 on, not '0'"),
         ({"1": 50, "01": 50}, Invalid, "revision 1 is named twice"),

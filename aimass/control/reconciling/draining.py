@@ -6,6 +6,7 @@ The same thread takes feedback over, rolls up what has grown old, and removes ol
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 
 from aimass.control.feedback.taking import Taking
@@ -18,9 +19,9 @@ from aimass.metering.rollup import HOUR_S, roll_up
 from aimass.monitoring.clearing import clear_old
 
 NICE = 15
-EVENTS = 5_000  # a transaction holds writers up for some 50 ms
+EVENTS = 1_000  # a transaction holds writers up for some 10 ms; for as many seconds where this thread hardly runs
 REST_S = 1.0
-BUSY_REST_S = 0.1  # between full passes, so that other writers get their turn
+BUSY_REST_S = 0.02  # between full passes, or as long as the pass took: SQLite's writers do not queue, they look again
 CLEAR_S = 60.0
 DAY_S = 86400
 
@@ -65,11 +66,11 @@ def _drain_forever(draining: Draining, may_drain: Callable[[], bool]) -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # Linux keeps priorities by thread
     rest = threading.Event()
     while True:
-        full = False
+        full, began = False, time.monotonic()
         try:
             full = may_drain() and draining.step()
         except (AimassError, OSError) as error:
             _log.warning("journals were not drained, and will be: %s", error)
         except Exception:  # noqa: BLE001 - nobody else would hear of it, and all that follows would be missing
             _log.exception("a pass over the journals went wrong; the next one follows")
-        rest.wait(BUSY_REST_S if full else REST_S)
+        rest.wait(max(BUSY_REST_S, time.monotonic() - began) if full else REST_S)

@@ -55,7 +55,7 @@ def check(context: Context, service: str, aim: Aim) -> None:
     """Raises unless the service is deployed, its revisions can take calls, and weights and options make sense."""
     with context.database.reading() as session:
         now = standings(session, service)[service]
-        if not now.is_deployed:
+        if not now.is_deployed and not now.readied:
             raise Conflict(f"{service} is not deployed; deploy it")
         _check_revisions(session, service, aim.weights)
         make_traffic(aim.policy, aim.weights, aim.options, now.weights)
@@ -66,11 +66,12 @@ def ready(context: Context, service: str, numbers: set[int], why: str, anew: boo
 
     ``anew``: as if they came for the first time (see ``line_of``). Raises, and nothing has changed, when one fails.
     """
+    with context.database.reading() as session:  # the usual case waits for no other writer
+        if numbers <= standings(session, service)[service].weights.keys():
+            return
     with context.database.session() as session:
         now = standings(session, service)[service]
         coming = sorted(numbers - now.weights.keys())
-        if not coming:
-            return
         is_written = anew or not numbers <= set(now.kept)
         if is_written:
             _hold(session, context, service, now, sorted(now.readied | set(coming)), f"readies {_named(coming)}: {why}")

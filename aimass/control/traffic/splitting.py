@@ -16,6 +16,7 @@ from aimass.serving.traffic.base import BY, check_weights
 from aimass.serving.traffic.making import sticks
 
 SHOWN = 20  # moves
+LEAST = 0.001  # per cent; ten of the buckets that calls fall into
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def read_weights(given: Mapping[str, Any]) -> dict[int, float]:
             raise Invalid(f"the weight of revision {number} must be a number, not {weight!r}", field=f"weights.{name}")
         if number in weights:
             raise Invalid(f"revision {number} is named twice", field=f"weights.{name}")
+        if 0 < weight < LEAST:
+            raise Invalid(f"the weight of revision {number} must be 0 or from {LEAST} on, not {weight:g}", "weights")
         weights[number] = float(weight)
     if not weights:
         raise Invalid("no revision is named; write 7=95 8=5", field="weights")
