@@ -65,17 +65,22 @@ class Outcome:
     two_per_s: list[float] = field(default_factory=list)  # … and with two of equal weight
     stolen_percent: float = 0.0
 
-    def say(self) -> str:
-        """In words."""
+    def say_shares(self) -> str:
+        """Those of one replica, in words."""
         lines = [
             f"{item.weight:g} % of {item.calls:,}: {item.count:,} ({item.low:,} to {item.high:,} by chance)"
             for item in self.shares
         ]
+        one, two = median(self.one_per_s), median(self.two_per_s)
+        lines.append(f"W1 at {CONNECTIONS}: one revision {one:,.0f}, two {two:,.0f} requests/s: {two / one:.3f}")
+        return "\n".join(lines)
+
+    def say_changes(self) -> str:
+        """Those of four, in words."""
+        lines = []
         for what, taken in (("at rest", self.change_s), ("under load", self.change_under_load_s)):
             p50, p95 = np.percentile(taken, [50, 95]) * 1e3
             lines.append(f"{len(taken)} changes, {REPLICAS} replicas {what}: p50 {p50:.0f}, p95 {p95:.0f} ms")
-        one, two = median(self.one_per_s), median(self.two_per_s)
-        lines.append(f"W1 at {CONNECTIONS}: one revision {one:,.0f}, two {two:,.0f} requests/s: {two / one:.3f}")
         return "\n".join([*lines, f"{self.asked_meanwhile:,} requests during changes, none refused"])
 
 
@@ -164,6 +169,7 @@ def changes(bench: Bench, outcome: Outcome, count: int) -> None:
         return [bench.split({1: 99.0 - number, 2: 1.0 + number}) for number in range(count)]
 
     outcome.change_s = change()
+    bench.say(f"at rest: median {median(outcome.change_s) * 1e3:.0f} ms")
     with _asked(bench, outcome):
         outcome.change_under_load_s = change()
 
@@ -200,9 +206,11 @@ def run(folder: Path, count: int, rounds: int, seconds: float, say: Callable[[st
         bench = Bench(folder, control, say)
         shares(bench, outcome)
         cost(bench, outcome, rounds, seconds)
+    say(outcome.say_shares())
     say(f"{REPLICAS} replicas: changes of weights")
     with started(folder, folder / "four", REPLICAS) as control:
         changes(Bench(folder, control, say), outcome, count)
+    say(outcome.say_changes())
     outcome.stolen_percent = stolen_percent(before, cpu_times())
     return outcome
 
@@ -221,7 +229,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if outcome is None:
         return 1
-    print(outcome.say())
     keep(outcome, asked.keep)
     return 0 if all(item.low <= item.count <= item.high for item in outcome.shares) else 1
 
