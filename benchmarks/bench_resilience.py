@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,11 +23,12 @@ from aimass.core.errors import AimassError
 from aimass.core.home import Home
 from aimass.testing.faults.database_away import database_away
 from aimass.testing.faults.numbered_load import Ended, NumberedLoad, asking
+from aimass.testing.faults.second_node import drain
 from benchmarks import machine
 from benchmarks.peers.server import ROOT
 from benchmarks.report import replace_block
 from benchmarks.resilience_report import MARKERS, Outcome, markdown
-from benchmarks.resilience_stage import GATEWAYS, NODES, SPREAD, STEADY, Stage, eventually
+from benchmarks.resilience_stage import GATEWAYS, SPREAD, STEADY, Stage, eventually
 
 BEFORE_S, AFTER_S = 2.0, 2.0
 AWAY_S = 10.0
@@ -45,13 +45,15 @@ def main() -> None:
         stage = Stage(Path(folder))
         stage.up()
         try:
-            outcomes = _run(stage, options.only, options.away)
+            is_through, outcomes = _run(stage, options.only, options.away)
         finally:
             stage.down()
     about = machine.describe()
     date = time.strftime("%Y-%m-%d")
     text = markdown(about, date, outcomes)
     print(f"\n{text}")
+    if not is_through:
+        sys.exit("the platform did not become whole again: nothing is written")
     if options.keep or options.only:
         return
     path = ROOT / "benchmarks" / "results" / f"{date}-{machine.slug(about)}-resilience.json"
@@ -62,7 +64,8 @@ def main() -> None:
     readme.write_text(replace_block(readme.read_text(), text, MARKERS))
 
 
-def _run(stage: Stage, only: str, away_s: float) -> list[Outcome]:
+def _run(stage: Stage, only: str, away_s: float) -> tuple[bool, list[Outcome]]:
+    """Whether the platform was whole after every fault, and what each did."""
     stage.join()
     stage.deploy(STEADY, 2.0)
     stage.deploy(SPREAD, 3.0)
@@ -72,11 +75,16 @@ def _run(stage: Stage, only: str, away_s: float) -> list[Outcome]:
     metered_before = set(stage.metered())
     outcomes = []
     for name, happen in _faults(stage, away_s):
-        if only in name:
-            print(f"{name} …", flush=True)
+        if only not in name:
+            continue
+        print(f"{name} …", flush=True)
+        try:
             outcomes.append(_observe(stage, key, name, happen, metered_before))
-            print(f"  {outcomes[-1]}", flush=True)
-    return outcomes
+        except TimeoutError as error:
+            print(f"  {error}: {stage.now()}", flush=True)
+            return False, outcomes
+        print(f"  {outcomes[-1]}", flush=True)
+    return True, outcomes
 
 
 def _faults(stage: Stage, away_s: float) -> Iterable[tuple[str, Callable[[], None]]]:
@@ -86,8 +94,8 @@ def _faults(stage: Stage, away_s: float) -> Iterable[tuple[str, Callable[[], Non
     yield "the gateway grows from 2 to 4 replicas", lambda: stage.aimass("scale", "4")
     yield "the gateway shrinks from 4 to 2 replicas", partial(_shrink, stage)
     yield f"the database is away for {away_s:.0f} s", partial(_lock_database, stage, away_s)
-    yield "a gateway replica is killed", lambda: _kill(min(stage.gateways()))
-    yield "a node's replica is killed", lambda: _kill(min(stage.nodes()))
+    yield "a gateway replica is killed", partial(_kill_gateway, stage)
+    yield "a node's replica is killed", partial(_kill_node, stage)
     yield "Serve's controller is killed", lambda: _kill_titled(stage, "ray::ServeController")
     yield "the reconciler is killed", lambda: _kill_titled(stage, "ray::Reconciler")
     yield "the console is killed", lambda: _kill_titled(stage, "ray::ServeReplica:console:")
@@ -180,6 +188,27 @@ def _kill(pid: int) -> None:
     eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
 
 
+def _kill_gateway(stage: Stage) -> None:
+    """Until another has taken its place, and has said so."""
+    before = stage.replicas()
+    _kill(min(stage.gateways()))
+    eventually(lambda: _ask(stage.replicas) - before != set() and len(_ask(stage.replicas)) == len(before))
+
+
+def _kill_node(stage: Stage) -> None:
+    before = stage.nodes()
+    _kill(min(before))
+    eventually(lambda: len(stage.nodes()) == len(before))
+
+
+def _ask(what: Callable[[], set[str]]) -> set[str]:
+    """Nothing while the control API is away."""
+    try:
+        return what()
+    except AimassError:
+        return set()
+
+
 def _kill_titled(stage: Stage, title: str) -> None:
     (pid,) = stage.pids(title)
     _kill(pid)
@@ -189,23 +218,17 @@ def _kill_titled(stage: Stage, title: str) -> None:
 def _kill_raylet(stage: Stage) -> None:
     lost = stage.on_second(stage.gateways() | stage.nodes())
     assert lost, "Serve spreads replicas over the nodes"
+    count = len(stage.nodes())
     os.kill(stage.raylet, signal.SIGKILL)
     eventually(lambda: not lost & (stage.gateways() | stage.nodes()))
-    eventually(lambda: len(stage.nodes()) == NODES)
+    eventually(lambda: len(stage.nodes()) == count)
 
 
 def _drain(stage: Stage) -> None:
-    platform = stage.platform
-    words = ["drain-node", "--address", platform.file.ray_address, "--node-id", stage.second_id()]
-    why = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "benchmark"]
-    subprocess.run(
-        [sys.executable, "-m", "ray.scripts.scripts", *words, *why, "--deadline-remaining-seconds", "120"],
-        env=platform.ray_environment,
-        check=True,
-        capture_output=True,
-    )
+    count = len(stage.nodes())
+    drain(stage.platform)
     eventually(lambda: not stage.on_second(stage.gateways() | stage.nodes()))
-    eventually(lambda: len(stage.nodes()) == NODES)
+    eventually(lambda: len(stage.nodes()) == count)
 
 
 def _upgrade(stage: Stage) -> None:
@@ -219,7 +242,7 @@ def _upgrade(stage: Stage) -> None:
     stage.renew_code("99.0")
     stage.aimass("upgrade")
     eventually(lambda: not before & ours())
-    assert stage.versions() == {"99.0"}
+    eventually(lambda: stage.versions() == {"99.0"})
 
 
 def _kill_everything(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """The stage of ``bench_resilience``: a platform on two Ray nodes of one machine, its processes, what it has metered."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -24,12 +25,6 @@ from benchmarks.peers.server import ROOT
 STEADY, SPREAD = "steady", "spread"  # a plan in the gateway's replicas; a node in replicas of its own
 GATEWAYS, NODES = 2, 4
 PATIENCE_S = 120.0
-SECOND = """
-import sys, ray
-ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
-head = "node:__internal_head__"
-print([node["NodeID"] for node in ray.nodes() if node["Alive"] and head not in node["Resources"]][0])
-"""
 
 
 class Stage:
@@ -97,6 +92,11 @@ class Stage:
         assert done["revision"] == coming, "revisions are numbered one by one"
         return coming
 
+    def replicas(self) -> set[str]:
+        """Names of the gateway's replicas that are known to live."""
+        with self.platform.control() as control:
+            return {item["replica"] for item in control.desired()["state"]["replicas"]}
+
     def renew_code(self, version: str) -> None:
         """As an installation of another version does."""
         path = self.code / "aimass" / "__init__.py"
@@ -123,12 +123,6 @@ class Stage:
     def on_second(self, pids: set[int]) -> set[int]:
         return {pid for pid in pids if parent_of(pid) == self.raylet}
 
-    def second_id(self) -> str:
-        """The second node's id in Ray."""
-        words = [sys.executable, "-c", SECOND, self.platform.file.ray_address]
-        done = subprocess.run(words, env=self.platform.ray_environment, capture_output=True, text=True, check=True)
-        return done.stdout.split()[-1]
-
     def aimass(self, *words: str) -> None:
         """The command line; an error of it ends the benchmark."""
         done = subprocess.run(
@@ -150,6 +144,14 @@ class Stage:
                 return is_as_desired(found) and len(self.gateways()) == found["gateway"]["target"]
         except (AimassError, AssertionError, OSError):
             return False
+
+    def now(self) -> str:
+        """What is desired and what is, for whoever wonders what is missing."""
+        try:
+            with self.platform.control() as control:
+                return json.dumps(control.desired())
+        except (AimassError, AssertionError) as error:
+            return str(error)
 
     def metered(self) -> list[str]:
         """The request id of each metered call of the two services."""

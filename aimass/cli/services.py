@@ -113,6 +113,8 @@ def say_failures(services: list[dict[str, Any]]) -> None:
             terminal.say(f"{said} is {rollout['state']} at {rollout['share']:g} %")
         elif rollout and rollout["state"] == "returned" and item["revision"] == rollout["baseline"]:
             terminal.say(f"{item['name']} revision {rollout['revision']} was returned by its guards: {rollout['why']}")
+        if item.get("mended"):
+            terminal.say(f"{item['name']}: {item['mended']}")
         for reason in item["held"]:
             terminal.say(f"{item['name']} revision {item['revision']} is in quarantine: {reason}")
         if item.get("crashes") and not item["failed"]:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Overview
+from aimass.control.reconciling.repair import mended
 from aimass.control.revisions.aside import crashes_of
 from aimass.control.revisions.measured import Measured, measure
 from aimass.control.revisions.standing import Standing, standings
@@ -77,6 +78,7 @@ def _summary(
         "failed": overview.failures(name, standing.weights) if overview else [],
         "held": overview.held(name, standing.weights) if overview else [],
         "rollout": brief(session, name),
+        "mended": mended(session, name),
         "crashes": [_crash(crash) for number in standing.weights for crash in crashes_of(session, name, number)],
         "nodes": nodes.replicas if nodes else {},  # fan-out nodes of the revision with the most traffic → replicas
     }

@@ -130,6 +130,8 @@ def test_a_revision_that_replicas_have_loaded_takes_the_traffic_that_was_asked_f
     assert desk.answer("twice") == (2, 4.0)
     move = services.show(desk.context, "twice")["moves"][-1]
     assert move["why"] in said
+    (listed,) = services.list_services(desk.context)
+    assert listed["mended"] == move["why"]
     assert look(desk) == []
 
 
@@ -146,7 +148,9 @@ def test_a_revision_that_no_replica_has_loaded_in_time_is_given_up(desk: Desk) -
     with desk.context.database.reading() as session:
         error = session.get_one(RevisionRow, ("twice", 2)).error
     assert error
-    assert error.endswith("before replicas had loaded it; deploy it again")
+    assert error.endswith("and replicas had not loaded it; deploy it again")
+    (listed,) = services.list_services(desk.context)
+    assert listed["mended"] == f"revision 2 was given up: {error}"
     assert verbs.deploy(desk.context, service(second)).revision == 3
 
 

@@ -1,7 +1,8 @@
 """One change of a service at a time, whichever process makes it; and what is left where that process died meanwhile."""
 
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from aimass.database.lease_tables import LeaseRow
 
 PREFIX = "service "  # of the names of turns among the leases
 STORED, READIED = "stored", "readied"  # words of notes: a revision that is to take all traffic; some held ready
+PATIENCE_S, AGAIN_S = 2.0, 0.02
 LOST_S = 600.0  # no change of a service takes so long: a turn of another machine that is older is nobody's
 
 
@@ -86,19 +88,36 @@ class Turns:
         return bool(session.execute(mine).rowcount)  # type: ignore[attr-defined]
 
     def _take(self, service: str) -> Turn:
-        now = self._clock.now()
-        turn = Turn(service, str(self._new()), now)
-        row = LeaseRow(name=PREFIX + service, holder=turn.holder, beat=1, since=now, until=now + LOST_S, note={})
-        try:
-            with self._database.session() as session:
-                for ended in self._unended:
-                    self.give_back(session, ended)
-                session.add(row)
-                session.flush()
-        except IntegrityError:
-            raise Conflict(f"{service} is being deployed just now; try again when that is done") from None
-        self._unended.clear()
-        return turn
+        """Most turns take milliseconds: they are waited for; a deploy is not."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            turn = Turn(service, str(self._new()), self._clock.now())
+            if self._write(turn):
+                return turn
+            if time.monotonic() >= until:
+                raise Conflict(f"{service} is being deployed just now; try again when that is done")
+            time.sleep(AGAIN_S)
+
+    def _write(self, turn: Turn) -> bool:
+        """Whether nobody else has the service's turn."""
+        row = LeaseRow(
+            name=PREFIX + turn.service,
+            holder=turn.holder,
+            beat=1,
+            since=turn.since,
+            until=turn.since + LOST_S,
+            note={},
+        )
+        with suppress(IntegrityError), self._database.session() as session:
+            for ended in self._unended:
+                self.give_back(session, ended)
+            if session.get(LeaseRow, row.name) is not None:
+                return False
+            session.add(row)
+            session.flush()
+            self._unended.clear()
+            return True
+        return False
 
     def _end(self, turn: Turn) -> None:
         try:

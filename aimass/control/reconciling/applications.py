@@ -86,14 +86,19 @@ def target(settings: Settings, name: str) -> Any:
 
 def size_now() -> Size | None:
     """The gateway's size; None before it is there."""
+    found = details().get(APP, {}).get("deployments", {}).get(DEPLOYMENT)
+    if found is None:
+        return None
+    scaling = found["deployment_config"].get("autoscaling_config")
+    fixed = found["deployment_config"].get("num_replicas")
+    bounds = Bounds(scaling["min_replicas"], scaling["max_replicas"]) if scaling else Bounds(fixed, fixed)
+    running = sum(str(item["state"]).rpartition(".")[2] == "RUNNING" for item in found["replicas"])
+    return Size(bounds, found["target_num_replicas"], running)
+
+
+def details() -> dict[str, Any]:
+    """All that Serve tells of each application, by its name."""
     from ray.serve.context import _get_global_client
 
-    applications = _get_global_client().get_serve_details()["applications"]
-    details = applications.get(APP, {}).get("deployments", {}).get(DEPLOYMENT)
-    if details is None:
-        return None
-    scaling = details["deployment_config"].get("autoscaling_config")
-    fixed = details["deployment_config"].get("num_replicas")
-    bounds = Bounds(scaling["min_replicas"], scaling["max_replicas"]) if scaling else Bounds(fixed, fixed)
-    running = sum(str(item["state"]).rpartition(".")[2] == "RUNNING" for item in details["replicas"])
-    return Size(bounds, details["target_num_replicas"], running)
+    found: dict[str, Any] = _get_global_client().get_serve_details()["applications"]
+    return found

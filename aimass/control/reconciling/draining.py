@@ -40,9 +40,9 @@ class Draining:
 
     def step(self) -> bool:
         """One pass; whether there is more to do at once."""
-        self._feedback.step()
+        has_more = self._feedback.step()
         now, journal = self._clock.now(), self._settings.home.journal
-        full = drain_once(self._database, journal, EVENTS, self._clock) >= EVENTS
+        full = drain_once(self._database, journal, EVENTS, self._clock) >= EVENTS or has_more
         if self._clock.monotonic() >= self._clear_at:
             before = now - self._settings.usage_events_hours * HOUR_S
             rolled_full = roll_up(self._database, journal, before, EVENTS) >= EVENTS

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
@@ -23,22 +24,36 @@ from aimass.control.pushing import Overview
 from aimass.control.revisions.standing import standing
 from aimass.control.revisions.traffic import Aim, leave, write
 from aimass.database import state_number
-from aimass.database.tables import RevisionRow
+from aimass.database.tables import RevisionRow, TrafficMoveRow
 from aimass.serving.traffic.base import ALL_PERCENT
 
 FINISH_S = 60.0  # whoever asked for it is still there to see it; later it would surprise
+GIVEN_UP = "the process that deployed it died"
+WHO = "repair"  # in the history of traffic
 _log = logging.getLogger(__name__)
 
 
 def repair(context: Context, lease: Lease, overview: Overview) -> list[str]:
     """One look; what was decided, in words. What has to wait for replicas is decided by a later look."""
     said = []
+    context = context.by(WHO, context.account)
     for turn, note in context.turns.lost():
         decided = _put_right(context, lease, overview, turn, note)
         if decided:
             said.append(decided)
             _log.warning("%s", decided)
     return said
+
+
+def mended(session: Session, service: str) -> str:
+    """What was decided of the service's newest change, if its process had died; empty: it had not."""
+    query = select(RevisionRow).where(RevisionRow.service == service).order_by(RevisionRow.number.desc()).limit(1)
+    newest = session.scalars(query).first()
+    if newest is not None and newest.error and newest.error.startswith(GIVEN_UP):
+        return f"revision {newest.number} was given up: {newest.error}"
+    moves = select(TrafficMoveRow).where(TrafficMoveRow.service == service).order_by(TrafficMoveRow.id.desc()).limit(1)
+    move = session.scalars(moves).first()
+    return move.why if move is not None and move.who == WHO else ""
 
 
 def _put_right(context: Context, lease: Lease, overview: Overview, turn: Turn, note: Mapping[str, Any]) -> str:
@@ -79,6 +94,6 @@ def _decide(session: Session, context: Context, overview: Overview, turn: Turn, 
         return f"{turn.service}: all traffic goes to revision {revision}, {why}"
     if asked and not failures and context.clock.now() - row.created_at < FINISH_S:
         return None
-    because = f"and replicas could not load it: {failures[0]}" if failures else "before replicas had loaded it"
-    row.error = f"{dead} while it was being deployed, {because}; deploy it again"
-    return f"{turn.service}: revision {revision} was given up, as {row.error}"
+    because = f"and replicas could not load it: {failures[0]}" if failures else "and replicas had not loaded it"
+    row.error = f"{GIVEN_UP} ({dead}) {because}; deploy it again"
+    return f"{turn.service}: revision {revision} was given up: {row.error}"

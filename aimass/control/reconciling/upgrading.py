@@ -7,14 +7,14 @@ This runs in a program of its own, since the processes of the platform hold the 
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import aimass
 from aimass.control.platform import leftovers
-from aimass.control.reconciling.applications import CONSOLE, Applications, size_now
+from aimass.control.reconciling.applications import CONSOLE, Applications, details, size_now
 from aimass.control.reconciling.sizing import Bounds
 from aimass.core.errors import Timeout, Unavailable
 from aimass.core.home import Home
@@ -58,17 +58,28 @@ def upgrade(home: Home, step: Step) -> Upgraded:
             database.close()
         applications = Applications(settings, threading.Lock())
         with step("Replacing the gateway's replicas"):
-            applications.run([APP], size, wait=True)
+            _roll(applications, APP, size)
         with step("Replacing the reconciler"):
             _replace_reconciler(settings)
         with step("Replacing fan-out nodes"):
             _renew_nodes()
         with step("Replacing the console"):
-            applications.run([CONSOLE], size, wait=True)
+            _roll(applications, CONSOLE, size)
     finally:
         ray.shutdown()
     replace(runs, version=aimass.__version__).write(home)
     return Upgraded(runs.version, aimass.__version__)
+
+
+def _roll(applications: Applications, name: str, size: Bounds) -> None:
+    """Each replica is replaced by a new one that answers. Where none does, Serve keeps those before."""
+    try:
+        applications.run([name], size, wait=True)
+    except RuntimeError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise Unavailable(
+            f"the new {name} does not start, and the one before goes on: {last}; mend it, then upgrade again"
+        ) from error
 
 
 def _settings(home: Home) -> tuple[Settings, Bounds]:
@@ -105,26 +116,25 @@ def _replace_reconciler(settings: Settings) -> None:
 
 
 def _renew_nodes() -> None:
-    """The new reconciler starts them anew; this waits until all of them run."""
-    from ray import serve
-
+    """The new reconciler starts them anew; this waits until each replica is a new one."""
     began = time.time()
-    nodes = {name for name in serve.status().applications if revision_of(name)}
-    if not nodes:
-        return
-    _ask("renew_nodes")
+    nodes = {name for name in details() if revision_of(name)}
+    if nodes:
+        _ask("renew_nodes")
     until = time.monotonic() + ROLL_S
     while nodes and time.monotonic() < until:
-        there = serve.status().applications
-        done = {name for name in nodes if name not in there or _is_renewed(there[name], began)}
-        nodes -= done
+        there = details()
+        nodes -= {name for name in nodes if name not in there or _is_renewed(there[name], began)}
         time.sleep(0.2)
     if nodes:
         raise Timeout(f"{', '.join(sorted(nodes))} has not come up with the new code; aimass status --watch says why")
 
 
-def _is_renewed(app: Any, began: float) -> bool:
-    return app.last_deployed_time_s >= began and str(app.status.value) == "RUNNING"
+def _is_renewed(app: Mapping[str, Any], began: float) -> bool:
+    replicas = [replica for deployment in app["deployments"].values() for replica in deployment["replicas"]]
+    return str(app["status"]).rpartition(".")[2] == "RUNNING" and all(
+        item["start_time_s"] >= began for item in replicas
+    )
 
 
 def _ask(method: str) -> Any:

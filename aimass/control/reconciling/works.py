@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aimass.control.leases.lease import Lease
+from aimass.core.errors import AimassError
 
 LOOK_S = 1.0
 _log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ def _for_ever(work: Work, lease: Lease) -> None:
         try:
             if not work.needs_lease or lease.holds():
                 work.do()
+        except AimassError as error:  # the database is away, most likely
+            _log.warning("%s failed, and is tried again: %s", work.name, error)
         except Exception:  # noqa: BLE001 - the next look tries again
             _log.exception("%s failed", work.name)
         work.wake.wait(work.every_s)

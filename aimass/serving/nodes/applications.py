@@ -36,6 +36,7 @@ def _deployment(name: str, scale: NodeScale) -> serve.Deployment:
     options: dict[str, Any] = {"num_cpus": scale.cpus, "runtime_env": {"env_vars": {**FAST_SERVE, **PRIORITY}}}
     if scale.gpus:
         options["num_gpus"] = scale.gpus
+    surge = 0 if scale.gpus else 100  # there may be no second GPU for a successor beside the one that it replaces
     return serve.deployment(
         Node,
         name=name,
@@ -45,6 +46,7 @@ def _deployment(name: str, scale: NodeScale) -> serve.Deployment:
         graceful_shutdown_wait_loop_s=0.1,
         health_check_period_s=1,
         health_check_timeout_s=10,
+        max_surge_percent=surge,
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
         ray_actor_options=options,
         **size_of(scale),

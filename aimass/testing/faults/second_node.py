@@ -13,7 +13,7 @@ from aimass.testing.running import RunningPlatform
 
 JOIN_S = 60.0
 JOIN = """
-import signal, sys
+import os, signal, sys
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 Node(
@@ -25,9 +25,21 @@ Node(
     head=False, shutdown_at_exit=True, spawn_reaper=False,
 )
 print("joined", flush=True)
-signal.sigwait([signal.SIGTERM])
+while signal.sigtimedwait([signal.SIGTERM], 0.2) is None:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        break
 """
-"""As ``ray.cluster_utils`` adds nodes; ``ray start`` joins no Ray that is on loopback alone."""
+"""As ``ray.cluster_utils`` adds nodes; ``ray start`` joins no Ray that is on loopback alone. It buries its dead: a
+raylet that is a zombie lives, to Ray's workers, and they would go on for ever."""
+
+SECOND = """
+import sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+head = "node:__internal_head__"
+print([node["NodeID"] for node in ray.nodes() if node["Alive"] and head not in node["Resources"]][0])
+"""
 
 
 @contextmanager
@@ -55,6 +67,21 @@ def second_node(platform: RunningPlatform, log: Path) -> Iterator[int]:
         for pid in left:
             if inspect(pid) is not None:
                 os.kill(pid, 9)
+
+
+def drain(platform: RunningPlatform) -> None:
+    """Tell Ray that the second node will go: Serve starts what runs there elsewhere, then ends it there."""
+    address = platform.file.ray_address
+    node = _run(platform, "-c", SECOND, address).split()[-1]
+    where = ("--address", address, "--node-id", node, "--deadline-remaining-seconds", "120")
+    why = ("--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "it goes")
+    _run(platform, "-m", "ray.scripts.scripts", "drain-node", *where, *why)
+
+
+def _run(platform: RunningPlatform, *words: str) -> str:
+    environment = platform.ray_environment
+    done = subprocess.run([sys.executable, *words], env=environment, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def _children(pid: int, command: str) -> set[int]:
