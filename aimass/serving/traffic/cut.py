@@ -31,17 +31,18 @@ class Cut:
         """The revision that takes every call; 0 when there is a choice to make."""
         self._revisions = [number for number, _ in pieces]
         self._ends = list(accumulate(count for _, count in pieces))
-        self._salt = f"{salt}\0"
+        self._salted = blake2b(f"{salt}\0".encode(), digest_size=8)
 
     def choose(self, key: str) -> int:
         """The key's revision."""
-        return self.only or self._revisions[bisect_right(self._ends, bucket(self._salt + key))]
+        return self.only or self._revisions[bisect_right(self._ends, bucket(key, self._salted))]
 
 
-def bucket(key: str) -> int:
-    """From 0 to ``BUCKETS`` - 1: 64 bits of the key's BLAKE2b hash, scaled."""
-    hashed = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-    return hashed * BUCKETS >> 64
+def bucket(key: str, salted: blake2b) -> int:
+    """From 0 to ``BUCKETS`` - 1: 64 bits of the key's BLAKE2b hash, scaled. ``salted`` has read what stands before."""
+    hashed = salted.copy()  # half the time of a new one
+    hashed.update(key.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(hashed.digest()) * BUCKETS >> 64
 
 
 def recut(before: Pieces, weights: Mapping[int, float]) -> Pieces:
