@@ -10,7 +10,6 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,15 @@ def run(plan: Plan) -> Sent:
     def work(place: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", plan.port, timeout=20)
         headers = {"authorization": f"Bearer {plan.key}", "content-type": "application/json"}
+        whole = f'{{"accepted":{plan.size},"refused":0,'.encode()
         for turn in range(place, len(bodies), plan.connections):
             due = begin + turn * every_s
             time.sleep(max(0.0, due - time.monotonic()))
             connection.request("POST", "/v2/feedback", bodies[turn], headers)
             answer = connection.getresponse()
-            said: dict[str, Any] = json.loads(answer.read())
+            said = answer.read()
             late_ms.append((time.monotonic() - due) * 1e3)
-            if answer.status != 202 or said["accepted"] != plan.size:
+            if answer.status != 202 or not said.startswith(whole):
                 failures.append(f"{answer.status}: {str(said)[:300]}")
                 return
         connection.close()

@@ -37,7 +37,8 @@ BODY_S = 60.0  # a body that has not arrived by then is given up, unless the ser
 GONE = 499  # nginx's number for a caller that closed the connection
 LOOPBACK = ("127.0.0.1", "::1")
 OPENAI = "/v1/"  # paths whose answers and errors are in OpenAI's shape
-SCOPES = {"metrics": ("read",), "embed": ("predict",), "feedback": ("feedback",)}  # that a verb needs one of, where not just any will do
+SCOPES = {"metrics": ("read",), "embed": ("predict",), "feedback": ("feedback",)}
+"""Of verbs that need one of them, where not just any will do."""
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 

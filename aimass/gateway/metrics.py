@@ -35,6 +35,7 @@ class Snapshot:
     together: dict[Labels, list[float]] = field(default_factory=dict)  # service, revision, node: rows of a call
     waits: dict[Labels, list[float]] = field(default_factory=dict)  # the same: seconds that its requests had waited
     lines_lost: dict[Labels, float] = field(default_factory=dict)  # no labels
+    receipts_lost: dict[Labels, float] = field(default_factory=dict)  # no labels
     degraded: dict[Labels, float] = field(default_factory=dict)  # service, revision: of the calls answered with 200
     nodes: dict[Labels, float] = field(default_factory=dict)  # service, revision, node, event, its detail
     breakers: dict[Labels, float] = field(default_factory=dict)  # service, revision, node
@@ -141,6 +142,7 @@ class Metrics:
         self._refused: dict[Labels, float] = {}
         self._rejections: dict[Labels, float] = {}
         self.lines_lost = 0  # of the request log
+        self.receipts_lost = 0
         self.quarantined: dict[Labels, float] = {}  # service, revision, why: 1
         self.payloads_dropped: dict[Labels, float] = {}  # service, reason
 
@@ -185,6 +187,7 @@ class Metrics:
     def snapshot(self) -> Snapshot:
         """The counts now, as values of their own."""
         shot = Snapshot(dict(self._refused), dict(self._rejections), lines_lost={(): self.lines_lost})
+        shot.receipts_lost[()] = self.receipts_lost
         shot.quarantined = dict(self.quarantined)
         shot.payloads_dropped = dict(self.payloads_dropped)
         for labels, series in self._series.items():
@@ -235,6 +238,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         _add(total.rejections, shot.rejections)
         _add(total.in_flight, shot.in_flight)
         _add(total.lines_lost, shot.lines_lost)
+        _add(total.receipts_lost, shot.receipts_lost)
         _add_lists(total.seconds, shot.seconds)
         _add_lists(total.rows, shot.rows)
         _add_lists(total.together, shot.together)
@@ -279,12 +283,12 @@ class _Collector:
         for labels, count in sorted(shot.in_flight.items()):
             in_flight.add_metric(labels, count)
         replicas = GaugeMetricFamily("aimass_replicas", "Replicas of the gateway that live.", value=self._replicas)
-        lost = CounterMetricFamily(
-            "aimass_request_log_lines_lost",
-            "Lines of the request log that the disk did not take.",
-            value=sum(shot.lines_lost.values()),
-        )
-        yield from (requests, rejections, in_flight, replicas, lost)
+        yield from (requests, rejections, in_flight, replicas)
+        for name, what, counts in (
+            ("request_log_lines_lost", "Lines of the request log that the disk did not take.", shot.lines_lost),
+            ("receipts_lost", "Lines of receipts that the disk did not take.", shot.receipts_lost),
+        ):
+            yield CounterMetricFamily(f"aimass_{name}", what, value=sum(counts.values()))
         node = [*revision, "node"]
         yield _histogram(
             "aimass_request_seconds", "Seconds from the head of a call to its answer.", revision, SECONDS, shot.seconds

@@ -282,6 +282,7 @@ class Gateway:
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._recorder.flush)
         self._metrics.lines_lost = self._recorder.dropped
+        self._metrics.receipts_lost = self._feedback.lost
 
     async def _watch_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -18,7 +18,7 @@ from aimass.monitoring.feedback.book import SUFFIX as RECEIPTS
 from aimass.monitoring.feedback.feedback import decode
 from aimass.monitoring.feedback.storing import store
 
-ITEMS = 2000  # a transaction holds writers up for some 50 ms
+ITEMS = 400  # a transaction holds writers up for some 10 ms; for as many seconds where this thread hardly runs
 DAY_S = 86400
 CLEAR_S = 60.0
 
@@ -32,32 +32,34 @@ class Taking:
         self._clock = clock
         self._clear_at = clock.monotonic()
 
-    def step(self) -> None:
-        """Take over all that is in the journals by now."""
+    def step(self) -> bool:
+        """Take over up to ``ITEMS`` of each journal; whether one of them has more."""
+        is_full = False
         for path in sorted(self._settings.home.feedback.glob(f"*{SUFFIX}")):
             dead = owner_is_gone(path)  # asked before reading: what a living owner adds meanwhile is read next time
-            while self._take(path):
-                pass
-            if dead:
+            taken, end = self._take(path)
+            is_full = is_full or taken >= ITEMS
+            if dead and not read_lines(path, end, 1):
                 self._forget(path)
         if self._clock.monotonic() >= self._clear_at:
             clear(self._database, self._settings, self._clock.now())
             self._clear_at = self._clock.monotonic() + CLEAR_S
+        return is_full
 
-    def _take(self, path: Path) -> bool:
-        """Whether there was something."""
+    def _take(self, path: Path) -> tuple[int, int]:
+        """How many lines there were, and where the next one begins."""
         with self._database.reading() as session:
             known = session.get(FeedbackJournalRow, path.stem)
         offset = known.offset if known else 0
         lines = read_lines(path, offset, ITEMS)
         if not lines:
-            return False
+            return 0, offset
         items = [item for item in map(decode, lines) if item is not None]
         end = offset + sum(len(line) + 1 for line in lines)
         with self._database.session() as session:
             store(session, items)
             session.merge(FeedbackJournalRow(id=path.stem, offset=end, updated_at=self._clock.now()))
-        return True
+        return len(lines), end
 
     def _forget(self, path: Path) -> None:
         """The file goes first: what is read twice is stored once."""

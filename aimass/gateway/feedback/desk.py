@@ -11,12 +11,14 @@ from typing import Any
 import orjson
 
 from aimass.core.clock import Clock
-from aimass.core.errors import AimassError, Invalid, Kind, TooLarge
+from aimass.core.errors import AimassError, Invalid, Kind, TooLarge, Unavailable
+from aimass.core.signature import TensorSpec
+from aimass.gateway.feedback.watching import label_spec
 from aimass.gateway.infer import Call
 from aimass.gateway.protocols.http import Reply, json_reply
 from aimass.gateway.routes import Table, Target
-from aimass.metering.journal import Journal, unmetered
-from aimass.monitoring.feedback.feedback import Asked, Feedback, check_class, judge, read_item
+from aimass.metering.journal import Journal
+from aimass.monitoring.feedback.feedback import Asked, Feedback, check_class, check_range, judge, read_item
 from aimass.monitoring.feedback.receipt import Receipt
 from aimass.monitoring.feedback.receipts import Receipts
 
@@ -25,6 +27,7 @@ FEW_ITEMS = 64  # are compared in half a millisecond
 COMING_S = 0.05  # a sibling writes a receipt within some milliseconds after its answer
 ACCEPTED = 202
 ITEMS = "items"
+PATH = "/v2/feedback"
 
 Judged = Feedback | AimassError
 
@@ -63,10 +66,12 @@ class FeedbackDesk:
     async def _judge(self, asked: Sequence[Asked | AimassError], account: str, now: float) -> list[Judged]:
         """A small batch at once: a thread would wait for the interpreter at every look into a file."""
         ids = {item.request_id for item in asked if isinstance(item, Asked)}
-        found = self._receipts.find_near(ids) if len(asked) <= FEW_ITEMS else None
-        if found is not None:
-            return self._compare(asked, found, account, now)
-        found = await asyncio.to_thread(self._receipts.find, ids)
+        try:
+            found = self._receipts.find_near(ids) if len(asked) <= FEW_ITEMS else None
+            if found is None:
+                found = await asyncio.to_thread(self._receipts.find, ids)
+        except OSError as error:
+            raise Unavailable(f"receipts cannot be read: {error.strerror}; try again", retry_after_s=5) from error
         if len(asked) <= FEW_ITEMS:
             return self._compare(asked, found, account, now)
         return await asyncio.to_thread(self._compare, asked, found, account, now)
@@ -84,20 +89,27 @@ class FeedbackDesk:
                 feedback = judge(item, found.get(item.request_id), account, now)
                 service = services.get(feedback.service)
                 target = service.targets.get(feedback.revision) if service else None
-                check_class(item, _classes(target))
+                if target is not None:
+                    check_class(item, target.feedback.get("classes", ()))
+                    check_range(item, _spec(target))
                 judged.append(feedback)
             except AimassError as error:
                 judged.append(error)
         return judged
 
     def _keep(self, judged: list[Judged]) -> None:
-        """In one write. Where the disk takes only the first of them, the others are refused."""
-        places = [place for place, item in enumerate(judged) if isinstance(item, Feedback)]
-        if not places:
+        """In one write. Where the disk takes only the first of them, the others are refused; ``Unavailable`` where it
+        takes none."""
+        kept = [(place, item) for place, item in enumerate(judged) if isinstance(item, Feedback)]
+        if not kept:
             return
-        whole = self._journal.append(b"".join([judged[place].encode() for place in places]))  # type: ignore[union-attr]
-        for place in places[whole:]:
-            judged[place] = unmetered("the disk is full")
+        full = Unavailable("feedback cannot be kept: the disk does not take it; free it, then send again", "", 5)
+        try:
+            whole = self._journal.append(b"".join([item.encode() for _, item in kept]))
+        except Unavailable as error:
+            raise full from error
+        for place, _ in kept[whole:]:
+            judged[place] = full
 
 
 def open_body(body: bytes) -> tuple[Sequence[Any], bool]:
@@ -127,12 +139,16 @@ def _read(item: Any) -> Asked | AimassError:
         return error
 
 
+def _spec(target: Target) -> TensorSpec | None:
+    """Of the target's labels."""
+    if PATH not in target.kept:
+        target.kept[PATH] = label_spec(target.signature)
+    found: TensorSpec | None = target.kept[PATH]
+    return found
+
+
 def _is_unknown(item: Judged) -> bool:
     return isinstance(item, AimassError) and item.kind is Kind.NOT_FOUND
-
-
-def _classes(target: Target | None) -> Sequence[Any]:
-    return target.feedback.get("classes", ()) if target is not None else ()
 
 
 def _said(item: Judged) -> dict[str, Any]:

@@ -14,6 +14,7 @@ class OpenFeedback:
     """Of one replica, until it is closed. Where no receipts are to be kept nothing is opened, and nothing costs."""
 
     def __init__(self, gateway: GatewayApp, settings: Settings, name: str, clock: Clock) -> None:
+        self._book: Book | None = None
         self._closes: list[Book | Journal] = []
         if settings.receipts_days == 0:
             return
@@ -23,8 +24,13 @@ class OpenFeedback:
         desk = FeedbackDesk(Receipts(home.receipts), journal, clock, watching.flush, lambda: gateway.table)
         gateway.watching = (*gateway.watching, watching)
         gateway.feedback = desk.take
-        self._watching = watching
+        self._book, self._watching = book, watching
         self._closes = [book, journal]
+
+    @property
+    def lost(self) -> int:
+        """Lines of receipts that the disk did not take."""
+        return self._book.lost if self._book is not None else 0
 
     def close(self) -> None:
         if self._closes:

@@ -9,7 +9,7 @@ import numpy as np
 
 from aimass.core.batch import Array
 from aimass.core.clock import Clock
-from aimass.core.signature import Signature
+from aimass.core.signature import Signature, TensorSpec
 from aimass.gateway.infer import Call, Job
 from aimass.gateway.routes import Target
 from aimass.graph.graph import LABEL
@@ -45,8 +45,8 @@ class ReceiptWatching:
         at = self._clock.now()
         lines = [watcher.line(jobs, account, share, at) for (watcher, account, share), jobs in groups.items()]
         if lines:
-            highest = max(int(job.call.request_id[PREFIX:], 16) for _, job in held)
-            self._book.write(b"".join(lines), len(lines), highest)
+            highest = max([job.call.request_id for _, job in held])  # they all begin alike
+            self._book.write(b"".join(lines), len(lines), int(highest[PREFIX:], 16))
 
     def _take(self, watcher: "ReceiptWatcher", job: Job) -> None:
         if not self._round:
@@ -59,9 +59,9 @@ class ReceiptWatcher:
 
     def __init__(self, target: Target, take: Any) -> None:
         private = _private(target.payloads)
-        label = label_of(target.signature)
+        label = label_spec(target.signature)
         self._service, self._revision = target.service, target.revision
-        self._label = label if label not in private else ""
+        self._label = label.name if label is not None and label.name not in private else ""
         self._members = tuple(name for name in target.feedback.get("members", ()) if name not in private)
         self._take = take
 
@@ -80,13 +80,14 @@ class ReceiptWatcher:
         return encode(shared, at, requests, labels, members)
 
 
-def label_of(signature: Signature) -> str:
+def label_spec(signature: Signature) -> TensorSpec | None:
     """The output that feedback's labels are compared with: ``label``, else the only one with a whole number, a text or
-    a truth value for each row. Empty where there is none."""
+    a truth value for each row."""
     found = [
-        spec.name for spec in signature.outputs if not spec.datatype.startswith("FP") and spec.shape in ((-1,), (-1, 1))
+        spec for spec in signature.outputs if not spec.datatype.startswith("FP") and spec.shape in ((-1,), (-1, 1))
     ]
-    return LABEL if LABEL in found else found[0] if len(found) == 1 else ""
+    named = next((spec for spec in found if spec.name == LABEL), None)
+    return named or (found[0] if len(found) == 1 else None)
 
 
 def _labels(arrays: list[Array]) -> Any:

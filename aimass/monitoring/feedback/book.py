@@ -26,7 +26,7 @@ class Book:
     def write(self, lines: bytes, count: int, highest: int) -> None:
         """``count`` whole lines, with no call after the ``highest``. Never raises: an answer needs no receipt."""
         try:
-            if self._descriptor < 0 or self._size >= self._part_bytes:
+            if self._size >= self._part_bytes or self._is_gone():
                 self._begin()
             written = os.write(self._descriptor, lines)
         except OSError as error:
@@ -43,6 +43,10 @@ class Book:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _is_gone(self) -> bool:
+        """Whether there is no file yet, or it was removed because nothing had been written to it for so long."""
+        return self._descriptor < 0 or not os.fstat(self._descriptor).st_nlink
 
     def _begin(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

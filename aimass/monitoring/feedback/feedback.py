@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import orjson
 
 from aimass.core.errors import Invalid, NotFound
+from aimass.core.signature import NUMPY, TensorSpec
 from aimass.monitoring.feedback.receipt import Receipt
 
 MAX_KEY = 128
@@ -116,6 +118,15 @@ def check_class(asked: Asked, classes: Sequence[Label]) -> None:
     if asked.kind is Kind.LABEL and classes and not any(_same(asked.value, known) for known in classes):
         shown = ", ".join(map(str, classes[:20])) + (", …" if len(classes) > 20 else "")
         raise Invalid(f"label {asked.value!r} is none of the service's classes: {shown}", field="label")
+
+
+def check_range(asked: Asked, spec: TensorSpec | None) -> None:
+    """``Invalid`` where the label is a number that the service's own labels (``spec``) cannot be."""
+    if asked.kind is not Kind.LABEL or spec is None or NUMPY[spec.datatype].kind not in "iu":
+        return
+    bounds = np.iinfo(NUMPY[spec.datatype])
+    if isinstance(asked.value, int) and not bounds.min <= asked.value <= bounds.max:
+        raise Invalid(f"label {asked.value} is no {spec.datatype}, as the service's own labels are", field="label")
 
 
 _NAMES: Mapping[type, str] = {int: "a whole number", str: "a string", bool: "true or false"}

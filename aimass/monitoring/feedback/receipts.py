@@ -3,10 +3,9 @@
 import os
 import threading
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ LATER = 3  # files in which a slow call's receipt may be, after the one for its 
 FILES_OPEN = 64  # with an index of some 20 bytes a line
 FEW = 64  # lines after the first that can hold a call, in which nearly all are
 NEAR_BYTES = 256 * 1024  # of a file: to read so much more takes less than a millisecond
-_HEX = frozenset("0123456789abcdef")
 
 
 class Receipts:
@@ -29,7 +27,7 @@ class Receipts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._open: OrderedDict[Path, Part] = OrderedDict()
+        self._open: OrderedDict[str, Part] = OrderedDict()  # by the file's name
         self._listed = -1  # when the folder had last changed
         self._names: dict[str, list[str]] = {}  # by prefix, ascending
 
@@ -44,40 +42,38 @@ class Receipts:
             return None
         try:
             places = self._places(request_ids)
-            known = {path: self._open.get(path) for paths in places.values() for path in paths}
-            if all(part is not None and part.unread_bytes <= NEAR_BYTES for part in known.values()):
+            known = [self._open.get(name) for name in {name for names in places.values() for name in names}]
+            if all(part is not None and part.unread_bytes <= NEAR_BYTES for part in known):
                 return self._look(places)
             return None
         finally:
             self._lock.release()
 
-    def _places(self, request_ids: Iterable[str]) -> dict[str, list[Path]]:
-        """The files that can hold each of them; an id that is none is left out."""
+    def _places(self, request_ids: Iterable[str]) -> dict[str, list[str]]:
+        """The files that can hold each of them; an id of no replica is left out."""
         self._list()
         places = {}
         for request_id in request_ids:
-            if len(request_id) == PREFIX + COUNT and _HEX.issuperset(request_id):
-                prefix, number = request_id[:PREFIX], int(request_id[PREFIX:], 16)
-                names = self._names.get(prefix, [])
-                last = max(0, bisect_left(names, f"{prefix}-{number + 1:08x}") - 1)
-                places[request_id] = [self._folder / name for name in names[last : last + 1 + LATER]]
+            names = self._names.get(request_id[:PREFIX])
+            if names is not None and len(request_id) == PREFIX + COUNT:
+                last = bisect_right(names, f"{request_id[:PREFIX]}-{request_id[PREFIX:]}{SUFFIX}") - 1
+                places[request_id] = names[max(0, last) : max(0, last) + 1 + LATER]
         return places
 
-    def _look(self, places: Mapping[str, list[Path]]) -> dict[str, Receipt]:
+    def _look(self, places: Mapping[str, list[str]]) -> dict[str, Receipt]:
         found = {}
-        fresh: set[Path] = set()
-        lines: dict[tuple[Path, int], Any] = {}
-        for request_id, paths in places.items():
-            for path in paths:
-                with suppress(FileNotFoundError):  # it has grown old just now
-                    part = self._part(path)
-                    if path not in fresh:
-                        part.read_on()
-                        fresh.add(path)
-                    receipt = _receipt_in(part, path, request_id, lines)
-                    if receipt is not None:
-                        found[request_id] = receipt
-                        break
+        parts: dict[str, Part | None] = {}
+        lines: dict[tuple[str, int], Any] = {}
+        for request_id, names in places.items():
+            for name in names:
+                if name not in parts:
+                    parts[name] = self._fresh(name)
+                part = parts[name]
+                receipt = None if part is None else _receipt_in(part, name, request_id, lines)
+                if receipt is not None:
+                    found[request_id] = receipt
+                    break
+        self._let_go()
         return found
 
     def _list(self) -> None:
@@ -93,12 +89,21 @@ class Receipts:
                 self._names.setdefault(name[:PREFIX], []).append(name)
         self._listed = changed
 
-    def _part(self, path: Path) -> "Part":
-        part = self._open.pop(path, None) or Part(path)
-        self._open[path] = part
+    def _fresh(self, name: str) -> "Part | None":
+        """With what was written by now; None where it has grown old just now."""
+        part = self._open.pop(name, None)
+        if part is None:
+            try:
+                part = Part(self._folder / name)
+            except FileNotFoundError:
+                return None
+        self._open[name] = part
+        part.read_on()
+        return part
+
+    def _let_go(self) -> None:
         while len(self._open) > FILES_OPEN:
             self._open.popitem(last=False)[1].close()
-        return part
 
 
 class Part:
@@ -147,12 +152,16 @@ class Part:
         os.close(self._descriptor)
 
 
-def _receipt_in(part: Part, path: Path, request_id: str, lines: dict[tuple[Path, int], Any]) -> Receipt | None:
+def _receipt_in(part: Part, name: str, request_id: str, lines: dict[tuple[str, int], Any]) -> Receipt | None:
     """``lines``: those that were read already."""
-    for index in part.lines_for(int(request_id[PREFIX:], 16)):
-        line = lines.get((path, index))
+    try:
+        number = int(request_id[PREFIX:], 16)
+    except ValueError:
+        return None
+    for index in part.lines_for(number):
+        line = lines.get((name, index))
         if line is None:
-            line = lines[path, index] = part.line(index)
+            line = lines[name, index] = part.line(index)
         receipt = pick(line, request_id)
         if receipt is not None:
             return receipt

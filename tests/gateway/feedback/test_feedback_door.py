@@ -20,6 +20,7 @@ from aimass.database.engine import Database, open_database
 from aimass.database.feedback_tables import FeedbackRow
 from aimass.database.migrate import migrate
 from aimass.gateway.feedback.opening import OpenFeedback
+from aimass.gateway.metrics import render
 from aimass.monitoring.feedback.quality import Quality, quality
 from aimass.serving.loader import LoadedPlan
 from aimass.testing.gateway import INFER, ROWS, Gateway, body, connect, key, real_plan, scores
@@ -64,7 +65,9 @@ async def _predict(client: httpx.AsyncClient) -> str:
 
 
 def _take(folder: Path, database: Database) -> None:
-    Taking(database, Settings(home=Home(folder)), SystemClock()).step()
+    taking = Taking(database, Settings(home=Home(folder)), SystemClock())
+    while taking.step():
+        pass
 
 
 async def test_a_batch_counts_and_each_bad_item_fails_only_itself(
@@ -130,6 +133,8 @@ async def test_a_batch_counts_and_each_bad_item_fails_only_itself(
         (b'{"request_id": "%b", "row": 0, "reward": true}', 400, "reward"),
         (b'{"request_id": "%b", "row": -1, "reward": 1}', 400, "row"),
         (b'{"request_id": "%b", "row": 0, "label": 1.0}', 400, "label"),
+        (b'{"request_id": "%b", "row": 0, "label": 9223372036854775808}', 400, "label"),
+        (b'{"request_id": "%b", "row": 0, "label": null}', 400, "label"),
         (b'{"row": 0, "label": 1}', 400, "request_id"),
         (b'{"request_id": "%b0", "row": 0, "label": 1}', 404, "request_id"),
         (b'{"items": [], "row": "%b"}', 400, "row"),
@@ -166,6 +171,46 @@ async def test_the_scope_is_needed(client: httpx.AsyncClient) -> None:
 async def test_too_many_at_once(client: httpx.AsyncClient) -> None:
     answer = await client.post(PATH, json=[0] * 1001)
     assert (answer.status_code, answer.json()["field"]) == (413, "items")
+
+
+async def test_what_the_disk_does_not_take_is_not_acknowledged(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = await _predict(client)
+    items = [{"request_id": request_id, "row": row, "label": LABELS[row]} for row in range(2)]
+    write = os.write
+
+    def fill(descriptor: int, data: bytes) -> int:
+        """Takes one line and a half of feedback."""
+        return write(descriptor, data[: len(data) * 3 // 4] if b'"received_at"' in data else data)
+
+    monkeypatch.setattr(os, "write", fill)
+    said = (await client.post(PATH, json=items)).json()
+    assert [item["status"] for item in said["items"]] == ["accepted", "refused"]
+    assert said["items"][1]["kind"] == "unavailable"
+
+    def refuse(descriptor: int, data: bytes) -> int:
+        if b'"received_at"' in data:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", refuse)
+    answer = await client.post(PATH, json=items)
+    assert (answer.status_code, answer.json()["kind"]) == (503, "unavailable")
+
+
+async def test_a_receipt_that_the_disk_does_not_take_is_counted_and_fails_no_call(
+    gateway: Gateway, plan: LoadedPlan
+) -> None:
+    (gateway.folder / "receipts").write_text("no folder")
+    opened = _open(gateway, plan)
+    async with connect(gateway.app) as client:
+        request_id = await _predict(client)
+        answer = await client.post(PATH, json={"request_id": request_id, "row": 0, "label": 1})
+    assert (answer.status_code, answer.json()["kind"]) == (503, "unavailable")
+    gateway.metrics.receipts_lost = opened.lost
+    assert b"aimass_receipts_lost_total 1.0" in render(gateway.metrics.snapshot(), 1)
+    opened.close()
 
 
 async def test_without_receipts_there_is_no_feedback_and_no_file(gateway: Gateway, plan: LoadedPlan) -> None:

@@ -75,6 +75,15 @@ def test_a_line_that_was_cut_off_hides_nothing(tmp_path: Path) -> None:
     assert receipts.find([_id(1), _id(2)]).keys() == {_id(1), _id(2)}
 
 
+def test_after_its_file_was_removed_as_too_old_a_new_one_is_begun(tmp_path: Path) -> None:
+    book, receipts = Book(tmp_path, PREFIX), Receipts(tmp_path)
+    _write(book, [1])
+    assert receipts.find([_id(1)]).keys() == {_id(1)}
+    next(tmp_path.iterdir()).unlink()
+    _write(book, [2])
+    assert receipts.find([_id(1), _id(2)]).keys() == {_id(2)}
+
+
 def test_a_disk_that_takes_nothing_is_counted_and_fails_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     book = Book(tmp_path / "file", PREFIX)
