@@ -1,6 +1,7 @@
-"""Replicas come and go under load, and every request is counted: growing, a rolling restart, shrinking."""
+"""Replicas come and go under load, and every request is counted: growing, newer code, shrinking."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,20 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+import aimass
 from aimass.testing.running import RunningPlatform, running
-from tests.e2e.e2e_kit import deploy_scaling, eventually
+from tests.e2e.e2e_kit import deploy_scaling, eventually, pids_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1.0,2.0]}]}'
-ROLL = """
-import ray
-ray.init(namespace="aimass", log_to_driver=False, logging_level="ERROR")
-from ray import serve
-from aimass.core.settings import Settings
-from aimass.gateway.deployment import gateway_app
-serve.run(gateway_app(Settings()), name="gateway", route_prefix=None)
-"""
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -77,16 +72,19 @@ def replicas_of(platform: RunningPlatform) -> list[int]:
         return sorted(item["pid"] for item in control.status()["replicas"])
 
 
-def roll(platform: RunningPlatform, settings: dict[str, str]) -> None:
-    """What an upgrade does: the same application again, as new code."""
-    environment = {
-        **platform.ray_environment,
-        **settings,
-        "AIMASS_PORT": platform.url.rpartition(":")[2],
-        "AIMASS_CONTROL_PORT": platform.control_url.rpartition(":")[2],
-        "AIMASS_GRPC_PORT": platform.file.grpc.rpartition(":")[2],
-    }
-    subprocess.run([sys.executable, "-c", ROLL], env=environment, check=True, timeout=180)
+def upgrade(platform: RunningPlatform, code: Path) -> None:
+    """Lay newer code where the platform's is, and have it taken over."""
+    face = code / "aimass" / "__init__.py"
+    face.write_text(face.read_text().replace(f'"{aimass.__version__}"', '"99.0"'))
+    environment = {**platform.environment, "PYTHONPATH": str(code)}
+    subprocess.run([sys.executable, "-m", "aimass", "upgrade"], env=environment, cwd=code, check=True, timeout=180)
+
+
+def versions(platform: RunningPlatform) -> set[str]:
+    """What replicas and console say that they run."""
+    with platform.control() as control:
+        replicas = control.desired()["state"]["replicas"]
+        return {item["version"] for item in replicas} | {control.platform()["version"]}
 
 
 def _is_even(load: Load, replicas: int) -> bool:
@@ -100,15 +98,18 @@ def _is_even(load: Load, replicas: int) -> bool:
 
 def test_no_request_is_lost_while_the_fleet_changes(tmp_path: Path) -> None:
     size = {"gateway_min_replicas": 1, "gateway_max_replicas": 3, "gateway_target_in_flight": 2}
-    with running(tmp_path / "home", **size) as platform:
+    code = tmp_path / "code"
+    shutil.copytree(ROOT / "aimass", code / "aimass")
+    with running(tmp_path / "home", code=code, **size) as platform:
         deploy_scaling(platform, tmp_path, "fleet", 3.0, size=512)  # long enough for calls to queue
         with load_of(platform, clients=16) as load:
             eventually(lambda: len(replicas_of(platform)) == 3, 90)
             eventually(partial(_is_even, load, 3), 120)  # ten seconds on an idle machine
 
-            before = replicas_of(platform)
-            roll(platform, {f"AIMASS_{name.upper()}": str(value) for name, value in size.items()})
-            eventually(lambda: not set(before) & set(replicas_of(platform)), 90)
+            before = {*replicas_of(platform), *pids_of(platform, "ray::Reconciler")}
+            upgrade(platform, code)
+            eventually(lambda: not before & {*replicas_of(platform), *pids_of(platform, "ray::Reconciler")}, 90)
+            eventually(lambda: versions(platform) == {"99.0"})  # the console before may still finish its calls
         with load_of(platform, clients=1) as quiet:
             eventually(lambda: len(replicas_of(platform)) == 1, 120)
         assert load.lost == []

@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from aimass.control.platform.processes import parent_of
-from aimass.testing.faults.second_node import second_node
+from aimass.testing.faults.second_node import drain, second_node
 from aimass.testing.running import RunningPlatform, running
 from tests.e2e.e2e_kit import command_of, descendants, eventually
 from tests.e2e.numbered import Numbered, asking, deploy_apart
@@ -111,3 +112,25 @@ def test_a_raylet_dies(cluster: Cluster) -> None:
     check_every_number(load)
     assert len(load.cut) <= 2 * CLIENTS
     assert len(load.refused) == counted, "what is back answers everybody"
+
+
+@pytest.mark.slow
+def test_a_drained_node_lets_nobody_fall(tmp_path: Path) -> None:
+    """Serve starts what ran there elsewhere first; no call is lost, refused or late."""
+    with ExitStack() as stack:
+        sizes = {"gateway_min_replicas": 2, "gateway_max_replicas": 2}
+        platform = stack.enter_context(running(tmp_path / "home", **sizes))
+        raylet = stack.enter_context(second_node(platform, tmp_path / "second.log"))
+        deploy_apart(platform, tmp_path, SERVICE, f"{{min: {REPLICAS}, max: {REPLICAS}}}")
+        cluster = Cluster(platform, raylet)
+        eventually(lambda: len(cluster.replicas()) == REPLICAS, 60)
+        assert cluster.there(cluster.replicas())
+        load = Numbered(platform, SERVICE, 3.0)
+        with asking(load, CLIENTS):
+            goes_on(load)
+            drain(platform)
+            eventually(lambda: not cluster.there(cluster.replicas() | cluster.gateways()), 90)
+            eventually(lambda: len(cluster.replicas()) == REPLICAS and len(cluster.gateways()) == 2, 90)
+            goes_on(load)
+        check_every_number(load)
+        assert (load.cut, load.refused) == ([], [])
