@@ -9,7 +9,7 @@ from aimass.core.batch import Array, Batch
 from aimass.gateway.routes import Target
 
 ROWS, SIZE_BYTES = 4096, 32 * 2**20  # that wait in one replica, of all its shadows together
-TOGETHER_ROWS = 256  # that run as one
+TOGETHER_ROWS = 1024  # that run as one
 TEXT_BYTES = 64  # what a text weighs beside its own bytes
 
 
@@ -52,11 +52,6 @@ class Queue:
 
     def __len__(self) -> int:
         return sum(map(len, self._kinds.values()))
-
-    @property
-    def is_full_batch(self) -> bool:
-        """Whether waiting longer gathers no larger batch."""
-        return any(len(calls) >= TOGETHER_ROWS for calls in self._kinds.values())
 
     def put(self, call: Mirrored) -> None:
         self._kinds.setdefault(call.kind, deque()).append(call)

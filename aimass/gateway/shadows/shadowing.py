@@ -20,18 +20,20 @@ from aimass.gateway.residency.asleep import AsleepPlan, Plan
 from aimass.gateway.routes import Target
 from aimass.gateway.shadows.counts import Outcome, ShadowCounts
 from aimass.gateway.shadows.lane import UNLOADED, Lane, Mirror
-from aimass.gateway.shadows.queue import Bound, Mirrored
+from aimass.gateway.shadows.queue import TOGETHER_ROWS, Bound, Mirrored
 from aimass.gateway.shadows.running import Work, run_in_flow, run_in_thread
 from aimass.gateway.state import GatewayState
 from aimass.serving.executor import Executor, Runnable
 from aimass.serving.loader import LoadedPlan
 
-LOOK_S = 0.1  # so long calls gather before they run together: each run is a dozen changes of the interpreter's lock
-LONE_S = 0.2  # at most so often a shadow's calls are timed, which takes two runs more
+LOOK_S = 0.5  # so long calls gather before they run together: on a machine without a processor to spare each turn of
+# the thread costs callers some 5 ms, for it changes places with the event loop a dozen times, whatever it runs
+LONE_S = 1.0  # at most so often a shadow's calls are timed, which takes two runs more
 LEAST_S = 0.005  # the least between two batches
 LATE_S = 0.025  # the event loop is overloaded when a timer of its comes so late: a busy one needs some 5 ms a round
 AGE_S = 2.0  # what waited longer is dropped
 RUN_S = 10.0  # what runs longer is given up
+REST_S = 1.0  # the longest rest: what it waits for may have been a load
 WAITING = 1  # calls of shadows that may wait for a plan to be loaded again
 LATE, BUSY, SLOW, GONE, QUARANTINE = "event loop late", "busy", "deadline", "removed", "quarantine"
 
@@ -67,6 +69,7 @@ class Shadowing:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="aimass-shadow")
         self._thread: asyncio.Future[Outcome] | None = None  # under way, also when nobody waits for it any more
         self._timer: asyncio.TimerHandle | None = None
+        self._is_soon = False  # it is set for as soon as may be
         self._task: asyncio.Task[None] | None = None
         self._rested_at = 0.0
 
@@ -100,7 +103,9 @@ class Shadowing:
 
     def wake(self) -> None:
         """Something was queued."""
-        if self._timer is None and self._task is None:
+        if self._task is not None or self._is_soon:
+            return
+        if self._timer is None or self._bound.held_rows >= TOGETHER_ROWS:
             self._arm()
 
     def reasons(self) -> dict[str, str]:
@@ -117,13 +122,16 @@ class Shadowing:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _arm(self) -> None:
+        """Look when enough has gathered, or after a while, and not before the worker has rested."""
         loop = asyncio.get_running_loop()
-        is_enough = any(lane.queue.is_full_batch for lane in self._lanes.values())
-        rest_s = max(LEAST_S if is_enough else LOOK_S, self._rested_at - self._now())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._is_soon = self._bound.held_rows >= TOGETHER_ROWS
+        rest_s = max(LEAST_S if self._is_soon else LOOK_S, self._rested_at - self._now())
         self._timer = loop.call_later(rest_s, self._look, loop.time() + rest_s)
 
     def _look(self, due: float) -> None:
-        self._timer = None
+        self._timer, self._is_soon = None, False
         now = self._now()
         late = asyncio.get_running_loop().time() - due > LATE_S
         for lane in self._lanes.values():
@@ -143,7 +151,7 @@ class Shadowing:
         finally:
             lane.queue.let_go(calls)
             ended = self._now()
-            self._rested_at = ended + (ended - began)
+            self._rested_at = ended + min(ended - began, REST_S)
             self._task = None
             if any(len(other.queue) for other in self._lanes.values()):
                 self._arm()

@@ -9,3 +9,4 @@ from aimass.gateway.shadows import shadowing
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shadowing, "LATE_S", 60.0)
     monkeypatch.setattr(shadowing, "AGE_S", 60.0)
+    monkeypatch.setattr(shadowing, "LOOK_S", 0.02)
