@@ -22,6 +22,9 @@ class Tally:
     compared: float = 0.0  # rows that a shadow answered beside the other revision
     differing: float = 0.0  # of these
 
+    def __add__(self, more: "Tally") -> "Tally":
+        return Tally(*(one + other for one, other in zip(astuple(self), astuple(more), strict=True)))
+
     def since(self, before: "Tally") -> "Tally":
         """What came after ``before``. Nothing, if counts were lost meanwhile: they begin anew from here."""
         parts = [now - then for now, then in zip(astuple(self), astuple(before), strict=True)]
@@ -60,7 +63,10 @@ class Guard(ABC):
 
     @final
     def trials(self, baseline: Tally, candidate: Tally) -> tuple[Trials, Trials]:
-        """Of the baseline and of the candidate, in what was counted during one look."""
+        """Of the baseline and of the candidate, in what was counted in one go.
+
+        None of the candidate, or of a baseline that the limit needs: what was counted waits for more.
+        """
         found = self._trials(baseline, candidate)
         if any(not 0 <= trials.bad <= trials.all for trials in found):
             raise Bug(f"{type(self).__name__} counted more bad trials than trials: {found}")

@@ -51,20 +51,23 @@ class Watched:
     """One guard's memory."""
 
     comparison: Comparison
-    unused: tuple[Trials, Trials] = (Trials(), Trials())  # trials of one revision wait for some of the other
+    unused: tuple[Tally, Tally] = (Tally(), Tally())  # what makes no trials of both revisions yet
     seen: tuple[Trials, Trials] = (Trials(), Trials())  # since the rollout began
     in_step: float = 0.0  # trials of the candidate
 
     def look(self, guard: Guard, baseline: Tally, candidate: Tally) -> Self:
         """After what was counted of both since the look before."""
-        new = guard.trials(baseline, candidate)
-        base, cand = self.unused[0] + new[0], self.unused[1] + new[1]
-        comparison, unused = self.comparison, (base, cand)
-        if cand.all and (base.all or not guard.limit.ratio):
-            comparison = comparison.look((base.bad, base.all), (cand.bad, cand.all))
-            unused = (Trials(), Trials())
-        seen = (self.seen[0] + new[0], self.seen[1] + new[1])
-        return replace(self, comparison=comparison, unused=unused, seen=seen, in_step=self.in_step + new[1].all)
+        counted = self.unused[0] + baseline, self.unused[1] + candidate
+        base, cand = guard.trials(*counted)
+        if not cand.all or not (base.all or not guard.limit.ratio):
+            return replace(self, unused=counted)
+        return replace(
+            self,
+            comparison=self.comparison.look((base.bad, base.all), (cand.bad, cand.all)),
+            unused=(Tally(), Tally()),
+            seen=(self.seen[0] + base, self.seen[1] + cand),
+            in_step=self.in_step + cand.all,
+        )
 
     def start(self) -> Self:
         """A step begins."""
@@ -84,8 +87,8 @@ class Watched:
     def from_json(cls, data: Mapping[str, Any], guard: Guard) -> Self:
         wealth, (bad, trials) = np.array(data["wealth"]), map(np.array, data["baseline"])
         comparison = Comparison(guard.limit, len(wealth), data["begun"], wealth, (bad, trials), CAP)
-        unused, seen = ((Trials(**base), Trials(**cand)) for base, cand in (data["unused"], data["seen"]))
-        return cls(comparison, unused, seen, data["in_step"])
+        unused, seen = (Tally(**item) for item in data["unused"]), (Trials(**item) for item in data["seen"])
+        return cls(comparison, (next(unused), next(unused)), (next(seen), next(seen)), data["in_step"])
 
 
 def make_guard(name: str, tolerance: float | None = None) -> Guard:
@@ -104,7 +107,8 @@ def judge(name: str, guard: Guard, watched: Watched, alpha: float, least: float)
     """``alpha``: the probability with which this guard may fail a candidate that is within its limit; ``least``: trials
     of the candidate in this step, beside the guard's own least."""
     evidence = float(np.exp(min(float(watched.comparison.log_evidence), 700.0)))
-    base, cand = watched.seen
+    pending = guard.trials(*watched.unused)
+    base, cand = watched.seen[0] + pending[0], watched.seen[1] + pending[1]
     rate = base.bad / base.all if base.all else 0.0
     return Judgement(
         guard=name,

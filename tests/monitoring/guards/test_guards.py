@@ -34,6 +34,15 @@ def test_a_row_may_take_half_as_long_again(seconds: float, is_dear: int) -> None
     assert make_guard("cost").trials(HEALTHY, Tally(answered=4, total_s=99, rows=4)) == (Trials(), Trials())
 
 
+def test_a_few_calls_at_a_time_become_looks_worth_comparing() -> None:
+    """One call of the candidate at each look: each fifth makes a trial of the cost."""
+    guard, slow = make_guard("cost"), Tally(answered=1, total_s=1.0, rows=1)
+    said = [watch(guard, slow, looks) for looks in (4, 5, 24, 25)]
+    assert [item.candidate.all for item in said] == [0, 1, 4, 5]
+    assert [item.verdict for item in said][:3] == [Verdict.WAITING] * 3
+    assert said[-1].candidate.bad == 5
+
+
 def test_a_guard_that_is_alone_in_its_complaint_says_which() -> None:
     slow = Tally(answered=990, failed=10, slow=400, total_s=5.0, rows=990)
     assert watch(make_guard("latency"), slow, 12).verdict is Verdict.FAILED
