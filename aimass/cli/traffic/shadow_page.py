@@ -22,8 +22,8 @@ h1 {{ font-size: 30px; line-height: 1.2; margin: 0 }} h2 {{ font-size: 17px; mar
 .eyebrow {{ text-transform: uppercase; letter-spacing: .09em; font-size: 12px; font-weight: 600; color: var(--accent) }}
 section {{ background: #fff; border: 1px solid var(--line); border-radius: 12px; padding: 22px 20px; margin-top: 18px;
 overflow-x: auto }}
-table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }}
-th, td {{ text-align: right; padding: 7px 8px; border-bottom: 1px solid var(--line); white-space: nowrap }}
+table {{ border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums }}
+th, td {{ text-align: right; padding: 7px 6px; border-bottom: 1px solid var(--line) }} td {{ white-space: nowrap }}
 th {{ font-size: 12px; color: var(--muted) }} th:first-child, td:first-child {{ text-align: left }}
 p {{ color: var(--muted) }} svg {{ max-width: 100%; height: auto; display: block; margin: 0 auto }}
 </style></head><body><main><div class="eyebrow">AI Mass · shadows</div><h1>{service}</h1>

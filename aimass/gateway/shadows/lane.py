@@ -97,19 +97,22 @@ class Lane:
 class Mirror:
     """The ``Watcher`` of one revision: hands its calls to the lanes that look at it."""
 
-    def __init__(self, target: Target, lanes: list[Lane], metrics: Metrics, wake: Callable[[], None]) -> None:
+    def __init__(self, target: Target, lanes: list[Lane], metrics: Metrics, take: "Take") -> None:
         counts = [metrics.shadow(target.service, target.revision, lane.shadow.name) for lane in lanes]
         self._lanes = [
             (lane.limit, lane, count, lane.row_bytes(target.signature))
             for lane, count in zip(lanes, counts, strict=True)
         ]
         self._most = max(lane.limit for lane in lanes)
-        self._wake = wake
+        self._take = take
 
     def answered(self, job: "Job") -> None:
         at = place(job.call.request_id)
-        if at >= self._most:
-            return
+        if at < self._most:
+            self._take(self, job, at)
+
+    def copy(self, job: "Job", at: int) -> None:
+        """Offer the call to the lanes that take it."""
         now = job.call.started + job.total_s
         for limit, lane, counts, row_bytes in self._lanes:
             if at < limit:
@@ -117,10 +120,13 @@ class Mirror:
                     lane.offer(job, counts, row_bytes, now)
                 except Exception:  # noqa: BLE001 - whatever a copy meets, the caller has his answer
                     counts.drop(FAULT)
-        self._wake()
 
     def failed(self, call: object, status: int, error: str) -> None:
         """There is no answer to compare with."""
+
+
+Take = Callable[[Mirror, "Job", int], None]
+"""See ``Shadowing.take``."""
 
 
 def place(request_id: str) -> int:

@@ -8,6 +8,7 @@ and the worker rests as long as it worked. Every call that was to be mirrored an
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from aimass.core.batch import Batch
 from aimass.core.clock import Clock
@@ -26,8 +27,12 @@ from aimass.gateway.state import GatewayState
 from aimass.serving.executor import Executor, Runnable
 from aimass.serving.loader import LoadedPlan
 
+if TYPE_CHECKING:
+    from aimass.gateway.infer import Job
+
 LOOK_S = 0.5  # so long calls gather before they run together: on a machine without a processor to spare each turn of
 # the thread costs callers some 5 ms, for it changes places with the event loop a dozen times, whatever it runs
+COPY_S, PENDING, PENDING_BYTES = 0.01, 256, 2**20  # so long, so many, so large: then calls are copied
 LONE_S = 1.0  # at most so often a shadow's calls are timed, which takes two runs more
 LEAST_S = 0.005  # the least between two batches
 LATE_S = 0.025  # the event loop is overloaded when a timer of its comes so late: a busy one needs some 5 ms a round
@@ -64,6 +69,8 @@ class Shadowing:
         self._now = clock.monotonic
         self._is_busy = is_busy
         self._bound = bound or Bound()
+        self._pending: list[tuple[Mirror, Job, int]] = []  # to be copied
+        self._pending_bytes = 0
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._targets: dict[RevisionId, Target] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="aimass-shadow")
@@ -76,6 +83,7 @@ class Shadowing:
     def become(self, state: GatewayState) -> None:
         """Before the gateway applies this state: its shadows are these from now on. A lane that goes on keeps what
         waits in it."""
+        self._copy()
         before, self._lanes = self._lanes, {}
         for service in state.services:
             for shadow in service.shadows:
@@ -99,9 +107,26 @@ class Shadowing:
         lanes = [
             lane for lane in self._lanes.values() if lane.service == target.service and lane.looks_at(target.revision)
         ]
-        return Mirror(target, lanes, self._metrics, self.wake) if lanes else None
+        return Mirror(target, lanes, self._metrics, self.take) if lanes else None
 
-    def wake(self) -> None:
+    def take(self, mirror: Mirror, job: "Job", at: int) -> None:
+        """A call to be mirrored, to be copied with those that follow it soon: code that runs seldom has left the
+        processor's caches, and costs a call five times what it costs the next."""
+        if not self._pending:
+            asyncio.get_running_loop().call_later(COPY_S, self._copy)
+        self._pending.append((mirror, job, at))
+        self._pending_bytes += job.call.received + job.size
+        if self._pending_bytes > PENDING_BYTES or len(self._pending) >= PENDING:
+            self._copy()
+
+    def _copy(self) -> None:
+        held, self._pending, self._pending_bytes = self._pending, [], 0
+        for mirror, job, at in held:
+            mirror.copy(job, at)
+        if self._bound.held_rows:
+            self._wake()
+
+    def _wake(self) -> None:
         """Something was queued."""
         if self._task is not None or self._is_soon:
             return
