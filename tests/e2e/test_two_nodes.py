@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class Cluster:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("two")
     with ExitStack() as stack:
-        sizes = {"gateway_min_replicas": 2, "gateway_max_replicas": 2}
+        sizes: dict[str, Any] = {"gateway_min_replicas": 2, "gateway_max_replicas": 2}
         platform = stack.enter_context(running(folder / "home", **sizes))
         raylet = stack.enter_context(second_node(platform, folder / "second.log"))
         deploy_apart(platform, folder, SERVICE, f"{{min: {REPLICAS}, max: {REPLICAS}}}")
@@ -118,7 +119,7 @@ def test_a_raylet_dies(cluster: Cluster) -> None:
 def test_a_drained_node_lets_nobody_fall(tmp_path: Path) -> None:
     """Serve starts what ran there elsewhere first; no call is lost, refused or late."""
     with ExitStack() as stack:
-        sizes = {"gateway_min_replicas": 2, "gateway_max_replicas": 2}
+        sizes: dict[str, Any] = {"gateway_min_replicas": 2, "gateway_max_replicas": 2}
         platform = stack.enter_context(running(tmp_path / "home", **sizes))
         raylet = stack.enter_context(second_node(platform, tmp_path / "second.log"))
         deploy_apart(platform, tmp_path, SERVICE, f"{{min: {REPLICAS}, max: {REPLICAS}}}")
