@@ -19,6 +19,14 @@ CALLS = [
     ("DELETE", "/services/twice", "deploy"),
     ("POST", "/services/twice/rollback", "deploy"),
     ("POST", "/services/twice/release", "deploy"),
+    ("GET", "/services/twice/traffic", "read"),
+    ("PUT", "/services/twice/traffic", "deploy"),
+    ("POST", "/services/twice/rollout", "deploy"),
+    ("GET", "/services/twice/rollout", "read"),
+    ("POST", "/services/twice/rollout/promote", "deploy"),
+    ("POST", "/services/twice/rollout/pause", "deploy"),
+    ("POST", "/services/twice/rollout/resume", "deploy"),
+    ("POST", "/services/twice/rollout/abort", "deploy"),
     ("GET", "/services/twice/shadows", "read"),
     ("PUT", "/services/twice/shadows", "deploy"),
     ("DELETE", "/services/twice/shadows", "deploy"),
@@ -50,6 +58,11 @@ CALLS = [
     ("POST", "/keys", "admin"),
     ("DELETE", "/keys/key-1", "admin"),
     ("GET", "/logs", "read"),
+    ("GET", "/requests/request-1", "read"),
+    ("POST", "/requests/request-1/replay", "deploy"),
+    ("GET", "/payloads", "read"),
+    ("GET", "/payloads/stored", "deploy"),
+    ("DELETE", "/payloads", "deploy"),
 ]
 
 
@@ -86,6 +99,7 @@ async def test_the_list_of_calls_above_is_complete(desk: Desk, http: httpx.Async
     spec = (await http.get("/openapi.json")).json()
     described = {(method.upper(), path) for path, verbs in spec["paths"].items() for method in verbs}
     names = {"twice": "{name}", "double": "{name}", "gold": "{alias}", "run-1": "{run_id}", "key-1": "{key_id}"}
+    names |= {"request-1": "{request_id}", "stored": "{service}"}
     known = set()
     for method, path, scope in CALLS:
         parts = [names.get(part, "{number}" if part == "1" else part) for part in path.split("/")]
