@@ -12,6 +12,7 @@ from aimass.gateway.grpc.messages import ModelInferRequest, ModelInferResponse, 
 from aimass.gateway.grpc.methods import Context, Methods, refuse
 
 UNDER_WAY = 16  # calls of one stream; no more is read from it until the first of them was taken by the caller
+REQUEST_ID = "x-aimass-request-id"
 STALL_S = 30.0  # a caller that has not taken an answer by then is given up
 FATAL = (Kind.UNAUTHENTICATED, Kind.DENIED)  # as gRPC status: nothing on this stream can succeed
 
@@ -70,12 +71,17 @@ def _response(answer: Answered | Refused, own_id: str) -> bytes:
     if isinstance(answer, Answered):
         # A message is the concatenation of its parts.
         inner = ModelInferResponse.FromString(answer.body + _FINAL)
+        inner.parameters[REQUEST_ID].string_param = _request_id(answer)
         told: bytes = ModelStreamInferResponse(infer_response=inner).SerializeToString()
         return told
-    refused: bytes = ModelStreamInferResponse(
-        error_message=str(answer.error), infer_response={"id": own_id}
-    ).SerializeToString()
+    about = {"id": own_id, "parameters": {REQUEST_ID: {"string_param": _request_id(answer)}}}
+    refused: bytes = ModelStreamInferResponse(error_message=str(answer.error), infer_response=about).SerializeToString()
     return refused
+
+
+def _request_id(answer: Answered | Refused) -> str:
+    """A stream has trailers once; each of its answers names its own request."""
+    return dict(answer.trailers).get(REQUEST_ID, "")
 
 
 def _settled(answer: Refused) -> "asyncio.Future[Answered | Refused]":

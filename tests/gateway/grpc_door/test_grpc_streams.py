@@ -1,6 +1,7 @@
 """ModelStreamInfer as Triton's clients use it: order, errors in the stream, and callers that stop reading."""
 
 import asyncio
+import json
 import queue
 import threading
 from collections.abc import AsyncIterator
@@ -99,6 +100,20 @@ async def test_a_bad_call_does_not_end_the_stream(channel: grpc.aio.Channel, gat
     assert not answers[2].error_message
     np.testing.assert_allclose(read(answers[2].infer_response, "scores")[0], scores([[1, 2, 3, 4]])[0], rtol=1e-6)
     assert len(gateway.events()) == 1
+
+
+async def test_each_answer_of_a_stream_names_its_request_and_revision(
+    channel: grpc.aio.Channel, gateway: Gateway
+) -> None:
+    async def requests() -> AsyncIterator[Any]:
+        for number in range(3):
+            yield request(model_name="rose" if number == 1 else "iris")
+
+    found = [answer.infer_response async for answer in _stream(channel, requests())]
+    named = [answer.parameters["x-aimass-request-id"].string_param for answer in found]
+    assert [answer.model_version for answer in found] == ["1", "", "1"]
+    metered = [json.loads(line)["request_id"] for line in gateway.events()]
+    assert sorted(metered) == sorted(named[::2]) and len(set(named)) == 3 and all(named)
 
 
 async def test_a_stream_without_a_good_key_ends(channel: grpc.aio.Channel, gateway: Gateway) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from aimass.gateway.telemetry.traceparent import read_traceparent
 from aimass.gateway.telemetry.watching import open_spans
 from aimass.serving.loader import LoadedPlan, load
 from aimass.testing.gateway import INFER, Gateway, body, connect, key, service
+from tests.gateway.grpc_door.grpc_kit import KEY, infer, opened, request
 from tests.gateway.telemetry.collector import Collector, collecting
 from tests.serving.random_graphs import graph_of, shelf
 from tests.serving.served_models import layout_from
@@ -87,6 +89,15 @@ async def test_a_sampled_call_is_a_span_below_its_callers(
         assert stage.end_time_unix_nano <= root.end_time_unix_nano + 1000
     (resource,) = {str(request.resource_spans[0].resource) for request in collector.requests}
     assert "aimass" in resource and "replica" in resource
+
+
+async def test_a_call_over_grpc_is_a_span_too(gateway: Gateway, plan: LoadedPlan, collector: Collector) -> None:
+    export = _open(gateway, collector, plan)
+    async with opened(gateway) as address, grpc.aio.insecure_channel(address) as channel:
+        await infer(channel)(request(), metadata=(*KEY, *SAMPLED.items()))
+    export.close()
+    root = _by_name(collector.spans())["infer iris"]
+    assert (root.trace_id.hex(), root.parent_span_id.hex(), _said(root)["aimass.protocol"]) == (TRACE, CALLER, "grpc")
 
 
 async def test_each_node_is_a_span_below_the_run(gateway: Gateway, tmp_path: Path, collector: Collector) -> None:
