@@ -60,6 +60,8 @@ class GatewayApp:
         self._prefix = sha256(name.encode()).hexdigest()[:8] + f"{round(parts.clock.now() * 1e3):011x}"
         self._count = 0
         self._round: list[tuple[Job, Done]] = []  # short calls of this round of the event loop
+        self._turns = 0  # of the event loop that this round goes on
+        self._together = 0  # calls of the last round
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._keys = Keys({})
         self.table: Table = build_table(GatewayState(0), {}, parts.metrics, None)
@@ -163,12 +165,18 @@ class GatewayApp:
             waiting: Awaitable[Answer] = answer
             return waiting
         if not self._round:
+            self._turns = codec.turns if self._together > 1 else 0
             asyncio.get_running_loop().call_soon(self._end_round)
         self._round.append((job, done))
         return None
 
     def _end_round(self) -> None:
+        if self._turns:
+            self._turns -= 1
+            asyncio.get_running_loop().call_soon(self._end_round)
+            return
         held, self._round = self._round, []
+        self._together = len(held)
         jobs = [job for job, _ in held]
         answers: Sequence[Answer | Exception]
         try:

@@ -114,6 +114,9 @@ class Codec(Protocol):
     """How a door reads calls and writes answers. Everything between is the same for all doors."""
 
     protocol: str  # as the request log names it
+    turns: int
+    """Turns of the event loop for which a call waits for others where the last one was not alone: more than none where
+    a door hands out few calls a turn."""
 
     def read(self, call: Call, target: Target, body: Any, max_bytes: int) -> InferRequest:
         """What ``body`` asks for, checked; may set ``call.allowed_s``. Errors pass through."""

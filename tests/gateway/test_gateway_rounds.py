@@ -19,6 +19,7 @@ from aimass.database.migrate import migrate
 from aimass.database.tables import UsageEventRow
 from aimass.gateway import infer
 from aimass.gateway.protocols.http import Reply
+from aimass.gateway.protocols.oip_http import OipOverHttp
 from aimass.gateway.state import GatewayState
 from aimass.metering.drain import drain_once
 from aimass.serving.loader import LoadedPlan
@@ -80,6 +81,29 @@ async def test_rows_of_one_round_are_one_run_and_one_write(gateway: Gateway) -> 
     assert [event["request_id"] for event in events] == [reply.request_id for reply in replies]
     assert [event["rows"] for event in events] == [len(request) for request in requests]
     assert [event["seq"] for event in events] == list(range(1, 10))
+
+
+async def test_of_a_door_that_hands_out_few_calls_a_turn_those_of_some_turns_go_together(gateway: Gateway) -> None:
+    calls: list[int] = []
+    gateway.serve(_counting(calls).loaded)
+    replies: list[Reply] = []
+    patient = OipOverHttp()
+    patient.turns = 2
+
+    async def ask(count: int) -> None:
+        for _ in range(count):
+            gateway.app.submit(_scope(), json.dumps(body()).encode(), replies.append, patient)
+        await asyncio.sleep(0)
+
+    await ask(1)
+    assert len(replies) == 1  # a lone one waits for nobody
+    await ask(2)
+    assert len(replies) == 3  # the last round was of one
+    await ask(1)
+    await ask(2)
+    await ask(1)
+    assert (len(replies), calls) == (7, [2, 4, 8])  # rows: two a call
+    assert all(reply.head.status == 200 for reply in replies)
 
 
 async def test_a_run_is_never_longer_than_the_loop_may_be_held(gateway: Gateway) -> None:

@@ -63,6 +63,7 @@ class OipOverGrpc:
     """The codec of the gRPC door."""
 
     protocol = PROTOCOL
+    turns = 2
 
     @staticmethod
     def read(call: Call, target: Target, body: Asked, max_bytes: int) -> InferRequest:

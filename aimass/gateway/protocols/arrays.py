@@ -18,6 +18,7 @@ class Arrays:
     """The codec of one call."""
 
     protocol = "handle"
+    turns = 0
 
     def __init__(self, answer_bytes: int) -> None:
         self._answer_bytes = answer_bytes

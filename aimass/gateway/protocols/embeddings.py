@@ -62,6 +62,7 @@ class Embeddings:
     """The codec of ``/v1/embeddings``; ``open_body`` has found the service by then."""
 
     protocol = PROTOCOL
+    turns = 0
 
     @staticmethod
     def read(call: Call, target: Target, body: Asked, max_bytes: int) -> InferRequest:

@@ -16,6 +16,7 @@ class OipOverHttp:
     """The codec of the HTTP door."""
 
     protocol = "http"
+    turns = 0
 
     @staticmethod
     def read(call: Call, target: Target, body: bytes, max_bytes: int) -> InferRequest:
