@@ -10,6 +10,7 @@ from aimass.control.context import Context
 from aimass.control.jobs import RayJobs
 from aimass.control.leases.lease import LEADER, RENEW_S, Lease
 from aimass.control.leases.turns import Turns
+from aimass.control.operating.sizing import bounds
 from aimass.control.pushing import PUSH_S, Overview, Pushed
 from aimass.control.reconciling.applications import Applications
 from aimass.control.reconciling.doings import Doings
@@ -18,7 +19,6 @@ from aimass.control.reconciling.memory import Memory
 from aimass.control.reconciling.nodes import NodeApplications, ServeArm
 from aimass.control.reconciling.repair import repair
 from aimass.control.reconciling.replicas import Replicas
-from aimass.control.reconciling.sizing import bounds
 from aimass.control.reconciling.sweeping import SWEEP_S, sweep
 from aimass.control.reconciling.works import Work, start_works
 from aimass.control.requests.payloads import TEND_S, tend

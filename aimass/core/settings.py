@@ -1,13 +1,14 @@
 """The platform's settings: from the environment (``AIMASS_…``) or flags of ``aimass up``, built once, passed down."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from aimass.core.fingerprint import code_fingerprint
+import aimass
 from aimass.core.home import Home, find_home
 from aimass.core.policies import NodeScale
 
@@ -16,6 +17,16 @@ SIZE = ("gateway_min_replicas", "gateway_max_replicas")
 
 def _as_home(value: Any) -> Any:
     return Home(Path(value).expanduser().absolute()) if isinstance(value, str | Path) else value
+
+
+@cache
+def code_fingerprint() -> str:
+    """Which code this is: of every Python file of the package, as it lies on disk when it is first asked for."""
+    folder = Path(aimass.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 class Settings(BaseSettings):

@@ -18,9 +18,9 @@ from aimass.core.errors import AimassError
 from aimass.core.platform_file import NAMESPACE, RECONCILER
 from aimass.core.settings import Settings
 from aimass.gateway.app import GatewayApp
-from aimass.gateway.balance import Balancer, Load
 from aimass.gateway.door import Door
 from aimass.gateway.feedback.opening import OpenFeedback
+from aimass.gateway.fleet.balance import Balancer, Load
 from aimass.gateway.grpc.door import GrpcDoor
 from aimass.gateway.infer import Parts
 from aimass.gateway.loading import Loading

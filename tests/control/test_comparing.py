@@ -9,9 +9,9 @@ from rich.console import Console
 from aimass.cli.operating.watching import draw
 from aimass.control import deploy as verbs
 from aimass.control.leases.lease import LEADER, Lease
+from aimass.control.operating.sizing import Bounds, bounds, resize
 from aimass.control.reconciling.comparing import compare
 from aimass.control.reconciling.doings import RECENT_S, Doings
-from aimass.control.reconciling.sizing import Bounds, bounds, resize
 from aimass.core.errors import Invalid
 from aimass.core.platform_file import PlatformFile
 from aimass.testing.desk import Desk, service_document

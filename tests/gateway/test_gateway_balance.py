@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimass.gateway.balance import Balancer, Load
+from aimass.gateway.fleet.balance import Balancer, Load
 from aimass.gateway.metrics import SECONDS
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimass.gateway.fleet import SILENT_S, Fleet
+from aimass.gateway.fleet.fleet import SILENT_S, Fleet
 from aimass.gateway.metrics import ROWS as ROW_BOUNDS
 from aimass.gateway.metrics import SECONDS, Metrics, Snapshot, merge, render
 from aimass.gateway.state import ReplicaReport

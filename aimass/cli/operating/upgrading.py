@@ -24,7 +24,7 @@ def upgrade() -> None:
 
     home = find_home()
     os.environ |= {**ray_environment(home), "AIMASS_HOME": str(home.path)}
-    from aimass.control.reconciling.upgrading import upgrade as run  # brings Ray, which reads the environment
+    from aimass.control.operating.upgrading import upgrade as run  # brings Ray, which reads the environment
 
     done = run(home, terminal.step)
     same = done.before == done.after

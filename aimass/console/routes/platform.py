@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from aimass.console.access import Admin, GuardedRoute, Reader
 from aimass.console.bodies import SizeBody
 from aimass.control import status as verbs
-from aimass.control.reconciling import sizing as verbs_of_size
+from aimass.control.operating import sizing as verbs_of_size
 from aimass.control.reconciling.comparing import compare
 
 router = APIRouter(route_class=GuardedRoute, tags=["platform"])

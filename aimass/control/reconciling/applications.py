@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import serve
 
-from aimass.control.reconciling.sizing import Bounds
+from aimass.control.operating.sizing import Bounds
 from aimass.core import plugins
 from aimass.core.settings import Settings
 from aimass.serving.arrays import APP, DEPLOYMENT

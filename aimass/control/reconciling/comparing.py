@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.leases.lease import LEADER, look
 from aimass.control.leases.turns import holders
+from aimass.control.operating.sizing import bounds
 from aimass.control.pushing import Overview
-from aimass.control.reconciling.sizing import bounds
 from aimass.control.revisions.aside import asides, say
 from aimass.control.revisions.standing import Standing, standings
 from aimass.database import state_number

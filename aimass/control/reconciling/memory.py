@@ -13,7 +13,7 @@ from aimass.core.home import Home, write_whole
 from aimass.core.ids import RevisionId
 from aimass.database import state_number
 from aimass.database.engine import Database
-from aimass.gateway.fleet import Fleet
+from aimass.gateway.fleet.fleet import Fleet
 from aimass.gateway.metrics import Snapshot
 from aimass.gateway.state import GatewayState, ReplicaReport, SyncAnswer
 from aimass.serving.nodes.wire import NodesState

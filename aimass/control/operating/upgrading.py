@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import aimass
+from aimass.control.operating.sizing import Bounds
 from aimass.control.platform import leftovers
 from aimass.control.reconciling.applications import CONSOLE, Applications, details, size_now
-from aimass.control.reconciling.sizing import Bounds
 from aimass.core.errors import Timeout, Unavailable
 from aimass.core.home import Home
 from aimass.core.platform_file import NAMESPACE, RECONCILER
