@@ -26,7 +26,7 @@ down: $(INSTALLED)
 	@$(BIN)/aimass down
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --durations=25
 
 test-all: $(INSTALLED)
 	$(BIN)/pytest
