@@ -12,7 +12,7 @@ import pytest
 
 from aimass.client import Client
 from aimass.core.errors import Invalid, NotFound
-from aimass.monitoring.feedback.quality import wilson
+from aimass.core.statistics.intervals import wilson
 from aimass.testing.running import RunningPlatform
 from tests.control.feedback.coin import DOCUMENT, FACTORS, SENT, TRUTH, model, scores
 from tests.e2e.e2e_kit import eventually

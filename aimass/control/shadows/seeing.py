@@ -5,10 +5,11 @@ from math import isfinite
 from typing import Any
 
 from aimass.control.pushing import Overview
+from aimass.core.statistics.intervals import wilson
 from aimass.database.shadow_tables import ShadowMoveRow
 from aimass.gateway.metrics import Snapshot
-from aimass.gateway.shadows.counts import PRIMARY, SHADOW
-from aimass.serving.shadows.figures import DISTANCES, SECONDS, quantile, wilson
+from aimass.serving.shadows.figures import DISTANCES, SECONDS, quantile
+from aimass.serving.shadows.pairing import PRIMARY, SHADOW
 
 
 def figures_of(service: str, rows: Iterable[ShadowMoveRow], overview: Overview | None) -> list[dict[str, Any]]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.orm import Session
 
+from aimass.core.statistics.intervals import wilson
 from aimass.database.feedback_tables import FeedbackSumRow
-
-Z_95 = 1.959963984540054  # of the normal distribution, for 95 % on both sides together
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,6 @@ class Quality:
             return None
         spread = self.reward_square - self.reward_total**2 / self.rewards
         return math.sqrt(max(0.0, spread) / (self.rewards - 1) / self.rewards)
-
-
-def wilson(right: int, total: int, z: float = Z_95) -> tuple[float, float]:
-    """The score interval of a share (E. B. Wilson, 1927, Journal of the American Statistical Association 22):
-    its level is kept near 0 and 1 and for few rows, where the normal approximation's is not."""
-    share, square = right / total, z * z / total
-    centre = (share + square / 2) / (1 + square)
-    half = z / (1 + square) * math.sqrt(share * (1 - share) / total + square / (4 * total))
-    return (0.0 if right == 0 else centre - half), (1.0 if right == total else centre + half)
 
 
 def quality(session: Session, service: str, since: float = 0.0) -> dict[int, Quality]:

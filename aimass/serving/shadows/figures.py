@@ -1,8 +1,8 @@
-"""What is told of many comparisons: a share with its interval, a quantile out of a histogram's buckets."""
+"""What is told of many comparisons: a quantile out of a histogram's buckets."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from math import inf, isfinite, sqrt
+from math import inf, isfinite
 
 import numpy as np
 
@@ -11,21 +11,6 @@ from aimass.core.batch import Array
 STEPS = (1.0, 1.5, 2.2, 3.2, 4.7, 6.8)  # of each power of ten: a bucket's end is at most half above its beginning
 SECONDS = (*(float(f"{step}e{power}") for power in range(-5, 1) for step in STEPS), 10.0)
 DISTANCES = (*(float(f"{step}e{power}") for power in range(-6, 0) for step in STEPS), 1.0, 10.0, 100.0)
-Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
-
-
-def wilson(hits: float, trials: float, z: float = Z95) -> tuple[float, float]:
-    """The interval of a share of which ``hits`` of ``trials`` were seen; (0, 1) where there were none.
-
-    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927), equation 4.
-    """
-    if not trials:
-        return 0.0, 1.0
-    share, part = hits / trials, z * z / trials
-    middle = (share + part / 2) / (1 + part)
-    half = z * sqrt(share * (1 - share) / trials + part / (4 * trials)) / (1 + part)
-    low = 0.0 if hits == 0 else max(0.0, middle - half)
-    return low, 1.0 if hits == trials else min(1.0, middle + half)
 
 
 def bucket_of(bounds: Sequence[float], value: float) -> int:

@@ -4,10 +4,11 @@ import pytest
 
 from aimass.control.pushing import Overview
 from aimass.control.shadows.seeing import figures_of
+from aimass.core.statistics.intervals import wilson
 from aimass.database.shadow_tables import ShadowMoveRow
 from aimass.gateway.metrics import Snapshot
 from aimass.gateway.state import ReplicaReport
-from aimass.serving.shadows.figures import DISTANCES, SECONDS, wilson
+from aimass.serving.shadows.figures import DISTANCES, SECONDS
 
 PAIR = ("digits", "7", "8")
 

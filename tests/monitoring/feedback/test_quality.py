@@ -1,4 +1,4 @@
-"""Shares, means and their intervals, against scipy and numpy; sums over hours, by hand."""
+"""Means and their errors, against numpy; sums over hours, by hand."""
 
 from pathlib import Path
 
@@ -6,19 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from aimass.database.engine import Database, open_database
 from aimass.database.feedback_tables import FeedbackSumRow
 from aimass.database.migrate import migrate
-from aimass.monitoring.feedback.quality import Quality, quality, quality_by_hour, wilson
-
-
-@given(st.integers(1, 3000), st.data())
-def test_wilson_is_scipys(total: int, data: st.DataObject) -> None:
-    right = data.draw(st.integers(0, total))
-    want = binomtest(right, total).proportion_ci(method="wilson")
-    assert wilson(right, total) == pytest.approx((want.low, want.high), abs=1e-12)
+from aimass.monitoring.feedback.quality import Quality, quality, quality_by_hour
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=50))
