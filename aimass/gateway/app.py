@@ -34,6 +34,7 @@ from aimass.gateway.state import GatewayState
 from aimass.gateway.watching import Watching
 
 BODY_S = 60.0  # a body that has not arrived by then is given up, unless the service's deadline is shorter
+CALLS = 2**31  # then ids begin anew, well before their count would need a ninth digit
 GONE = 499  # nginx's number for a caller that closed the connection
 LOOPBACK = ("127.0.0.1", "::1")
 OPENAI = "/v1/"  # paths whose answers and errors are in OpenAI's shape
@@ -57,7 +58,9 @@ class GatewayApp:
         self._time = parts.clock.now
         self._max_body_bytes = settings.max_body_bytes
         self._inference = Inference(parts, settings.max_body_bytes)
-        self._prefix = sha256(name.encode()).hexdigest()[:8] + f"{round(parts.clock.now() * 1e3):011x}"
+        self._name = sha256(name.encode()).hexdigest()[:8]
+        self._begun_ms = round(parts.clock.now() * 1e3)
+        self._prefix = f"{self._name}{self._begun_ms:011x}"
         self._count = 0
         self._round: list[tuple[Job, Done]] = []  # short calls of this round of the event loop
         self._turns = 0  # of the event loop that this round goes on
@@ -103,11 +106,6 @@ class GatewayApp:
         service = self.table.services.get(name[0])
         if service is not None and name[1] in service.targets:
             service.targets[name[1]].take(plan)
-
-    @property
-    def prefix(self) -> str:
-        """What the ids of all its requests begin with."""
-        return self._prefix
 
     @property
     def keys(self) -> Keys:
@@ -199,20 +197,26 @@ class GatewayApp:
 
     def hear(self, headers: Headers, codec: Codec) -> Call:
         """A call by any door, of which no more is known than that it is there."""
-        self._count += 1
-        return Call(self._now(), headers, f"{self._prefix}{self._count:08x}", codec)
+        return Call(self._now(), headers, self._new_id(), codec)
 
     def begin(self, scope: Any, codec: Codec) -> Call | Answer:
         """All that the head of a request can decide. ``scope`` says path, method and headers as ASGI does, whatever
         the door: a path of the HTTP door names what is called."""
         started = self._now()
-        self._count += 1
-        call = Call(started, dict(scope["headers"]), f"{self._prefix}{self._count:08x}", codec)
+        call = Call(started, dict(scope["headers"]), self._new_id(), codec)
         try:
             self._admit(call, scope)
         except AimassError as error:
             return self.refuse(call, error)
         return call
+
+    def _new_id(self) -> str:
+        """Replica, time of a beginning in ms, calls since then, in hex: 8, 11 and 8 digits."""
+        if self._count == CALLS:
+            self._begun_ms = max(self._begun_ms + 1, round(self._time() * 1e3))
+            self._prefix, self._count = f"{self._name}{self._begun_ms:011x}", 0
+        self._count += 1
+        return f"{self._prefix}{self._count:08x}"
 
     def _admit(self, call: Call, scope: Any) -> None:
         path, method = scope["path"], scope["method"]

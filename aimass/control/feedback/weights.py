@@ -45,7 +45,8 @@ def propose(context: Context, service: str) -> dict[str, Any]:
         query = select(row.request_id, row.row, row.label).where(*wanted)
         labels = [tuple(found) for found in session.execute(query.order_by(row.answered_at, row.request_id, row.row))]
     ensemble = learnable(document)
-    members, right = _scores(Receipts(context.settings.home.receipts), ensemble, labels)
+    with Receipts(context.settings.home.receipts) as receipts:
+        members, right = _scores(receipts, ensemble, labels)
     if len(right) < FEWEST:
         raise Conflict(f"{len(right)} labelled rows of {service} revision {number} have scores; {FEWEST} are needed")
     learnt = learn(members, right, ensemble.weights)

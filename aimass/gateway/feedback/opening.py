@@ -6,7 +6,7 @@ from aimass.gateway.app import GatewayApp
 from aimass.gateway.feedback.desk import FeedbackDesk
 from aimass.gateway.feedback.watching import ReceiptWatching
 from aimass.metering.journal import Journal
-from aimass.monitoring.feedback.book import Book
+from aimass.monitoring.feedback.book import Books
 from aimass.monitoring.feedback.receipts import Receipts
 
 
@@ -14,23 +14,23 @@ class OpenFeedback:
     """Of one replica, until it is closed. Where no receipts are to be kept nothing is opened, and nothing costs."""
 
     def __init__(self, gateway: GatewayApp, settings: Settings, name: str, clock: Clock) -> None:
-        self._book: Book | None = None
-        self._closes: list[Book | Journal] = []
+        self._books: Books | None = None
+        self._closes: list[Books | Journal | Receipts] = []
         if settings.receipts_days == 0:
             return
         home = settings.home
-        book, journal = Book(home.receipts, gateway.prefix), Journal(home.feedback, name)
-        watching = ReceiptWatching(book, clock)
-        desk = FeedbackDesk(Receipts(home.receipts), journal, clock, watching.flush, lambda: gateway.table)
+        books, receipts, journal = Books(home.receipts), Receipts(home.receipts), Journal(home.feedback, name)
+        watching = ReceiptWatching(books, clock)
+        desk = FeedbackDesk(receipts, journal, clock, watching.flush, lambda: gateway.table)
         gateway.watching = (*gateway.watching, watching)
         gateway.feedback = desk.take
-        self._book, self._watching = book, watching
-        self._closes = [book, journal]
+        self._books, self._watching = books, watching
+        self._closes = [books, receipts, journal]
 
     @property
     def lost(self) -> int:
         """Lines of receipts that the disk did not take."""
-        return self._book.lost if self._book is not None else 0
+        return self._books.lost if self._books is not None else 0
 
     def close(self) -> None:
         if self._closes:

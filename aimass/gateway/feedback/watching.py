@@ -13,7 +13,7 @@ from aimass.core.signature import Signature, TensorSpec
 from aimass.gateway.infer import Call, Job
 from aimass.gateway.routes import Target
 from aimass.graph.graph import LABEL
-from aimass.monitoring.feedback.book import Book
+from aimass.monitoring.feedback.book import Books
 from aimass.monitoring.feedback.receipt import PREFIX, Shared, encode
 
 Answered = tuple["ReceiptWatcher", Job]
@@ -22,8 +22,8 @@ Answered = tuple["ReceiptWatcher", Job]
 class ReceiptWatching:
     """Of all revisions. For one event loop."""
 
-    def __init__(self, book: Book, clock: Clock) -> None:
-        self._book = book
+    def __init__(self, books: Books, clock: Clock) -> None:
+        self._books = books
         self._clock = clock
         self._round: list[Answered] = []
         self._watchers: WeakKeyDictionary[Target, ReceiptWatcher] = WeakKeyDictionary()
@@ -37,6 +37,13 @@ class ReceiptWatching:
     def flush(self) -> None:
         """Write down what was answered so far."""
         held, self._round = self._round, []
+        by_prefix: dict[str, list[Answered]] = {}
+        for item in held:
+            by_prefix.setdefault(item[1].call.request_id[:PREFIX], []).append(item)
+        for prefix, answered in by_prefix.items():
+            self._write(prefix, answered)
+
+    def _write(self, prefix: str, held: list[Answered]) -> None:
         groups: dict[tuple[ReceiptWatcher, str, float], list[Job]] = {}
         for watcher, job in held:
             key = job.call.key
@@ -44,9 +51,8 @@ class ReceiptWatching:
             groups.setdefault((watcher, key.account, job.call.probability), []).append(job)
         at = self._clock.now()
         lines = [watcher.line(jobs, account, share, at) for (watcher, account, share), jobs in groups.items()]
-        if lines:
-            highest = max([job.call.request_id for _, job in held])  # they all begin alike
-            self._book.write(b"".join(lines), len(lines), int(highest[PREFIX:], 16))
+        highest = max([job.call.request_id for _, job in held])
+        self._books.of(prefix).write(b"".join(lines), len(lines), int(highest[PREFIX:], 16))
 
     def _take(self, watcher: "ReceiptWatcher", job: Job) -> None:
         if not self._round:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 SUFFIX = ".receipts"
 PART_BYTES = 16 * 1024 * 1024
+BOOKS = 2  # slow calls that began before the change end after it
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ class Book:
         self._descriptor = -1
         self._size = 0
         self._highest = 0
+        self._begun = 0  # in the newest file's name
         self.lost = 0  # lines that the disk did not take
 
     def write(self, lines: bytes, count: int, highest: int) -> None:
@@ -37,6 +39,7 @@ class Book:
         self._highest = max(self._highest, highest)
         if written != len(lines):
             self.lost += count - lines.count(b"\n", 0, written)
+        if 0 < written < len(lines):
             self._size = self._part_bytes  # what was cut off stays the end of its file
 
     def close(self) -> None:
@@ -50,7 +53,35 @@ class Book:
 
     def _begin(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{self._prefix}-{self._highest + 1:08x}{SUFFIX}"
+        first = max(self._highest, self._begun) + 1  # never behind what was cut off, however slow its calls were
+        path = self._folder / f"{self._prefix}-{first:08x}{SUFFIX}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.close()
-        self._descriptor, self._size = descriptor, os.fstat(descriptor).st_size
+        self._descriptor, self._size, self._begun = descriptor, 0, first
+
+
+class Books:
+    """A replica's, by what its request ids begin with: that changes after some 2 billion calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._books: dict[str, Book] = {}
+        self._lost_before = 0
+
+    @property
+    def lost(self) -> int:
+        """Lines that the disk did not take."""
+        return self._lost_before + sum(book.lost for book in self._books.values())
+
+    def of(self, prefix: str) -> Book:
+        if prefix not in self._books:
+            if len(self._books) == BOOKS:
+                oldest = self._books.pop(min(self._books))
+                self._lost_before += oldest.lost
+                oldest.close()
+            self._books[prefix] = Book(self._folder, prefix)
+        return self._books[prefix]
+
+    def close(self) -> None:
+        for book in self._books.values():
+            book.close()

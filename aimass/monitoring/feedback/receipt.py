@@ -62,8 +62,10 @@ def encode(
 
 
 def numbers_of(line: bytes) -> Sequence[int]:
-    """Which of the replica's calls are in a line."""
+    """Which of the replica's calls are in a line; ``ValueError`` where it does not say so."""
     data = bytes.fromhex(line[len(_BEGIN) : line.index(b'"', len(_BEGIN))].decode())
+    if not line.startswith(_BEGIN) or not data or len(data) % 4:
+        raise ValueError("a line of receipts begins with the numbers of its calls, of eight hex digits each")
     return struct.unpack(f">{len(data) // 4}I", data)
 
 

@@ -1,13 +1,15 @@
 """Receipts found again by their request ids, whichever replica wrote them, a moment or a week ago."""
 
+import logging
 import os
 import threading
+import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import orjson
@@ -16,13 +18,18 @@ from aimass.monitoring.feedback.book import SUFFIX
 from aimass.monitoring.feedback.receipt import COUNT, PREFIX, Receipt, numbers_of, pick
 
 LATER = 3  # files in which a slow call's receipt may be, after the one for its number
-FILES_OPEN = 64  # with an index of some 20 bytes a line
+FILES_OPEN = 64
+LINES_OPEN = 4_000_000  # of all open files together, at 20 bytes a line: files of single calls have 220,000 lines each
+CLOCK_NS = 1_000_000_000  # the clocks of file systems tick every 4 ms, of some every second
 FEW = 64  # lines after the first that can hold a call, in which nearly all are
 NEAR_BYTES = 256 * 1024  # of a file: to read so much more takes less than a millisecond
+NO_CALL = (2**32 - 1, 0)  # lowest and highest of a line that holds none
+
+_log = logging.getLogger(__name__)
 
 
 class Receipts:
-    """Safe to use from many threads."""
+    """Safe to use from many threads. Holds files open until it is closed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -30,6 +37,17 @@ class Receipts:
         self._open: OrderedDict[str, Part] = OrderedDict()  # by the file's name
         self._listed = -1  # when the folder had last changed
         self._names: dict[str, list[str]] = {}  # by prefix, ascending
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            for name in list(self._open):
+                self._open.pop(name).close()
 
     def find(self, request_ids: Iterable[str]) -> dict[str, Receipt]:
         """Those that are known. Errors of the disk pass through."""
@@ -42,10 +60,13 @@ class Receipts:
             return None
         try:
             places = self._places(request_ids)
-            known = [self._open.get(name) for name in {name for names in places.values() for name in names}]
-            if all(part is not None and part.unread_bytes <= NEAR_BYTES for part in known):
-                return self._look(places)
-            return None
+            wanted = {name for names in places.values() for name in names}
+            known = [self._open.get(name) for name in wanted]
+            if not all(part is not None and part.unread_bytes <= NEAR_BYTES for part in known):
+                return None
+            for name in wanted:
+                self._open.move_to_end(name)  # none of them makes room for another
+            return self._look(places)
         finally:
             self._lock.release()
 
@@ -61,19 +82,16 @@ class Receipts:
         return places
 
     def _look(self, places: Mapping[str, list[str]]) -> dict[str, Receipt]:
+        """In the order of the files, so that each is opened once however few may be open."""
         found = {}
-        parts: dict[str, Part | None] = {}
-        lines: dict[tuple[str, int], Any] = {}
-        for request_id, names in places.items():
+        read: dict[str, dict[int, Any]] = {}  # lines, by the files that were read on to their end in this look
+        for request_id, names in sorted(places.items()):
             for name in names:
-                if name not in parts:
-                    parts[name] = self._fresh(name)
-                part = parts[name]
-                receipt = None if part is None else _receipt_in(part, name, request_id, lines)
+                part = self._fresh(name, read)
+                receipt = None if part is None else _receipt_in(part, request_id, read[name])
                 if receipt is not None:
                     found[request_id] = receipt
                     break
-        self._let_go()
         return found
 
     def _list(self) -> None:
@@ -84,26 +102,39 @@ class Receipts:
         if changed == self._listed:
             return
         self._names.clear()
+        listed = set()
         for name in sorted(os.listdir(self._folder)):  # noqa: PTH208 - only names are wanted
             if name.endswith(SUFFIX):
                 self._names.setdefault(name[:PREFIX], []).append(name)
-        self._listed = changed
+                listed.add(name)
+        for name in self._open.keys() - listed:  # its disk space is free only then
+            self._open.pop(name).close()
+        if time.time_ns() - changed > CLOCK_NS:  # else another file can come at the same tick
+            self._listed = changed
 
-    def _fresh(self, name: str) -> "Part | None":
+    def _fresh(self, name: str, read: dict[str, dict[int, Any]]) -> "Part | None":
         """With what was written by now; None where it has grown old just now."""
-        part = self._open.pop(name, None)
+        part = self._open.get(name)
         if part is None:
             try:
-                part = Part(self._folder / name)
+                part = self._open[name] = Part(self._folder / name)
             except FileNotFoundError:
                 return None
-        self._open[name] = part
-        part.read_on()
+        self._open.move_to_end(name)
+        if name not in read:
+            part.read_on()
+            read[name] = {}
+            self._let_go(read)
         return part
 
-    def _let_go(self) -> None:
-        while len(self._open) > FILES_OPEN:
-            self._open.popitem(last=False)[1].close()
+    def _let_go(self, read: dict[str, dict[int, Any]]) -> None:
+        """Of the files that were not asked for the longest."""
+        lines = sum(len(part) for part in self._open.values())
+        while len(self._open) > 1 and (len(self._open) > FILES_OPEN or lines > LINES_OPEN):
+            name, part = self._open.popitem(last=False)
+            lines -= len(part)
+            part.close()
+            read.pop(name, None)
 
 
 class Part:
@@ -111,26 +142,36 @@ class Part:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._path = path
         self._offsets = array("Q", [0])
         self._lowest = array("I")
         self._highest = array("I")
         self._so_far = array("I")  # the highest up to each line: ascending
+
+    def __len__(self) -> int:
+        """Lines that are known."""
+        return len(self._so_far)
 
     @property
     def unread_bytes(self) -> int:
         return os.fstat(self._descriptor).st_size - self._offsets[-1]
 
     def read_on(self) -> None:
-        """Take in what was written since the last look."""
+        """Take in what was written since the last look. A line that cannot be read holds no call."""
         at, size = self._offsets[-1], self.unread_bytes
         data = os.pread(self._descriptor, size, at) if size > 0 else b""
         for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
             at += len(line)
-            numbers = numbers_of(line)
+            try:
+                numbers = numbers_of(line)
+                lowest, highest = min(numbers), max(numbers)
+            except ValueError:
+                _log.warning("%s: the line that ends at byte %d is no receipt and is passed over", self._path, at)
+                lowest, highest = NO_CALL
             self._offsets.append(at)
-            self._lowest.append(min(numbers))
-            self._highest.append(max(numbers))
-            self._so_far.append(max(self._highest[-1], self._so_far[-1] if self._so_far else 0))
+            self._lowest.append(lowest)
+            self._highest.append(highest)
+            self._so_far.append(max(highest, self._so_far[-1] if self._so_far else 0))
 
     def lines_for(self, number: int) -> Iterable[int]:
         """Lines that may hold a call, the likely ones first."""
@@ -145,24 +186,28 @@ class Part:
             yield from (end + index for index in rest)
 
     def line(self, index: int) -> Any:
+        """None for one that was cut off behind its numbers."""
         first, end = self._offsets[index], self._offsets[index + 1]
-        return orjson.loads(os.pread(self._descriptor, end - first, first))
+        try:
+            return orjson.loads(os.pread(self._descriptor, end - first, first))
+        except orjson.JSONDecodeError:
+            return None
 
     def close(self) -> None:
         os.close(self._descriptor)
 
 
-def _receipt_in(part: Part, name: str, request_id: str, lines: dict[tuple[str, int], Any]) -> Receipt | None:
-    """``lines``: those that were read already."""
+def _receipt_in(part: Part, request_id: str, lines: dict[int, Any]) -> Receipt | None:
+    """``lines``: those of the file that were read already."""
     try:
         number = int(request_id[PREFIX:], 16)
     except ValueError:
         return None
     for index in part.lines_for(number):
-        line = lines.get((name, index))
+        line = lines.get(index)
         if line is None:
-            line = lines[name, index] = part.line(index)
-        receipt = pick(line, request_id)
+            line = lines[index] = part.line(index)
+        receipt = pick(line, request_id) if line is not None else None
         if receipt is not None:
             return receipt
     return None

@@ -21,11 +21,11 @@ from aimass.core.batch import Array
 from aimass.core.errors import Conflict, Denied, Invalid, NotFound
 from aimass.core.ids import DEFAULT_ACCOUNT, AccountId
 from aimass.core.signature import Datatype, Signature, TensorSpec
+from aimass.core.statistics.intervals import wilson
 from aimass.data.sources import load_csv
 from aimass.ensembling.weights.learner import learn
 from aimass.gateway.feedback.opening import OpenFeedback
 from aimass.gateway.payloads.watching import open_payloads
-from aimass.monitoring.feedback.quality import wilson
 from aimass.registry import versions
 from aimass.registry.manifest import Manifest
 from aimass.testing.desk import Desk, open_desk
@@ -141,8 +141,16 @@ def test_rows_to_learn_from_are_those_that_were_sent(loop: Loop, tmp_path: Path)
         assert arrays["label"].tolist() == table["label"]
 
 
+def _receipts_open(folder: Path) -> int:
+    """Descriptors of this process."""
+    paths = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return sum(path.readlink().parent == folder for path in paths)
+
+
 def test_proposed_weights_are_the_learners(loop: Loop) -> None:
+    before = _receipts_open(loop.desk.settings.home.receipts)
     found = propose(loop.desk.context, "coin")
+    assert _receipts_open(loop.desk.settings.home.receipts) == before  # the gateway's own
     members = np.stack([scores(SENT, factor) for factor in FACTORS.values()], axis=1)[:-10]
     right = (TRUTH[:-10] == "tails").astype(int)
     in_order = sorted(range(110), key=lambda at: (loop.ids[at], at % 3))  # all were answered at one time of the clock

@@ -1,5 +1,7 @@
 """Receipts are found by their ids in whichever file they lie, whole, while and after it is written."""
 
+import logging
+import os
 from pathlib import Path
 from random import Random
 
@@ -8,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimass.monitoring.feedback.book import Book
+from aimass.monitoring.feedback import receipts as reading
+from aimass.monitoring.feedback.book import BOOKS, Book, Books
 from aimass.monitoring.feedback.receipt import Receipt, Shared, encode
 from aimass.monitoring.feedback.receipts import Receipts
 
@@ -90,3 +93,121 @@ def test_a_disk_that_takes_nothing_is_counted_and_fails_nobody(tmp_path: Path) -
     _write(book, [1])
     _write(book, [2])
     assert book.lost == 2
+
+
+def _open_files(folder: Path) -> list[str]:
+    """Of this process, in that folder, removed ones too."""
+    links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return [str(link) for link in links if link.parent == folder]
+
+
+@pytest.mark.parametrize(("name", "bound"), [("FILES_OPEN", 2), ("FILES_OPEN", 1), ("LINES_OPEN", 5)])
+def test_more_files_than_may_be_open_are_all_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, bound: int
+) -> None:
+    """Two calls in each of five files; each call may be in the next three files as well."""
+    monkeypatch.setattr(reading, name, bound)
+    book = Book(tmp_path, PREFIX, part_bytes=150)
+    for number in range(1, 11):
+        _write(book, [number])
+    book.close()
+    assert len(list(tmp_path.iterdir())) == 5
+    with Receipts(tmp_path) as receipts:
+        wanted = {_id(number) for number in range(1, 11)}
+        for _ in range(3):
+            assert receipts.find(wanted).keys() == wanted
+            assert 1 <= len(_open_files(tmp_path)) <= 2
+    assert _open_files(tmp_path) == []
+
+
+def test_a_file_that_was_removed_is_let_go_at_the_next_look(tmp_path: Path) -> None:
+    book = Book(tmp_path, PREFIX, part_bytes=1)
+    for number in (1, 2):
+        _write(book, [number])
+    book.close()
+    with Receipts(tmp_path) as receipts:
+        receipts.find([_id(1), _id(2)])
+        assert len(_open_files(tmp_path)) == 2
+        min(tmp_path.iterdir()).unlink()
+        assert receipts.find([_id(1), _id(2)]).keys() == {_id(2)}
+        assert len(_open_files(tmp_path)) == 1
+
+
+def test_a_file_that_came_at_the_same_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+    book, receipts = Book(tmp_path, PREFIX, part_bytes=1), Receipts(tmp_path)
+    _write(book, [1])
+    tick = tmp_path.stat().st_mtime_ns + 10**12  # ahead: however slow this machine is, that tick is not over
+    os.utime(tmp_path, ns=(tick, tick))
+    assert receipts.find([_id(1)]).keys() == {_id(1)}
+    _write(book, [2])
+    os.utime(tmp_path, ns=(tick, tick))
+    assert receipts.find([_id(2)]).keys() == {_id(2)}
+
+
+def test_a_line_that_cannot_be_read_hides_nothing_behind_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    book, receipts = Book(tmp_path, PREFIX), Receipts(tmp_path)
+    _write(book, [1])
+    whole = encode(SHARED, 5.0, [(_id(3), 1)], [3], {})
+    nine = encode(SHARED, 5.0, [(PREFIX + "100000000", 1)], [3], {})
+    with next(tmp_path.iterdir()).open("ab") as file:
+        file.write(b"".join([nine, b"\n", b"{}\n", b'{"n":"\xff"}\n', b'{"n":""}\n', whole[:-9] + b"\n"]))
+    _write(book, [2])
+    with caplog.at_level(logging.WARNING):
+        assert receipts.find([_id(1), _id(2), _id(3)]).keys() == {_id(1), _id(2)}
+    assert len([record for record in caplog.records if "is no receipt" in record.message]) == 5
+
+
+def test_nothing_is_written_behind_what_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls 7 and 5 and 6 end in this order, and the disk takes half of the second's line."""
+    book, receipts = Book(tmp_path, PREFIX, part_bytes=1), Receipts(tmp_path)
+    _write(book, [7])
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[: len(data) // 2]))
+        _write(book, [5])
+    _write(book, [6])
+    assert book.lost == 1
+    assert receipts.find([_id(5), _id(6), _id(7)]).keys() == {_id(6), _id(7)}
+    assert [path.read_bytes().count(b"\n") for path in sorted(tmp_path.iterdir())] == [1, 0, 1]
+
+
+def test_a_full_disk_gets_no_file_for_each_line_that_it_does_not_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Book(tmp_path, PREFIX)
+
+    def refuse(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse)
+        for number in range(1, 6):
+            _write(book, [number])
+    _write(book, [6])
+    assert book.lost == 5
+    assert len(list(tmp_path.iterdir())) == 1
+    assert Receipts(tmp_path).find([_id(6)]).keys() == {_id(6)}
+
+
+def test_a_slow_calls_receipt_is_in_the_book_of_its_own_id(tmp_path: Path) -> None:
+    books, receipts = Books(tmp_path), Receipts(tmp_path)
+    newer = PREFIX[:-1] + "4"
+    for prefix, number in ((PREFIX, 2**31 - 1), (newer, 1), (PREFIX, 2**31 - 2), (newer, 2)):
+        lines = encode(SHARED, 5.0, [(_id(number, prefix), 1)], [3], {})
+        books.of(prefix).write(lines, 1, number)
+    wanted = {_id(2**31 - 1), _id(2**31 - 2), _id(1, newer), _id(2, newer)}
+    assert receipts.find(wanted).keys() == wanted
+
+
+def test_old_books_are_closed_and_what_they_lost_stays_counted(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lost = Books(tmp_path / "file")
+    kept = Books(tmp_path / "receipts")
+    for number in range(4):
+        for books in (lost, kept):
+            prefix = PREFIX[:-1] + str(number)
+            books.of(prefix).write(encode(SHARED, 5.0, [(_id(1, prefix), 1)], [3], {}), 1, 1)
+    assert lost.lost == 4
+    assert (kept.lost, len(_open_files(tmp_path / "receipts"))) == (0, BOOKS)
+    kept.close()
+    assert _open_files(tmp_path / "receipts") == []
