@@ -1,5 +1,6 @@
 """Replicas' journals of feedback into the database, and out of it what has grown old."""
 
+import logging
 import math
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from aimass.monitoring.feedback.storing import store
 ITEMS = 400  # a transaction holds writers up for some 10 ms; for as many seconds where this thread hardly runs
 DAY_S = 86400
 CLEAR_S = 60.0
+
+_log = logging.getLogger(__name__)
 
 
 class Taking:
@@ -55,6 +58,11 @@ class Taking:
         if not lines:
             return 0, offset
         items = [item for item in map(decode, lines) if item is not None]
+        if len(items) < len(lines):
+            missing = len(lines) - len(items)
+            _log.error(
+                "%s, from byte %d on: %d of %d lines are no feedback, and lost", path, offset, missing, len(lines)
+            )
         end = offset + sum(len(line) + 1 for line in lines)
         with self._database.session() as session:
             store(session, items)
@@ -83,7 +91,8 @@ def clear(database: Database, settings: Settings, now: float) -> None:
     with database.reading() as session:
         services = session.scalars(select(FeedbackSumRow.service).distinct()).all()
         old = [service for service in services if _first_answer(session, service) < oldest]
-    if old:
+        refused = session.scalar(select(func.min(RefusedFeedbackRow.received_at)))
+    if old or (refused is not None and refused < oldest):
         with database.session() as session:
             for service in old:
                 is_old = (FeedbackRow.service == service, FeedbackRow.answered_at < oldest)

@@ -4,6 +4,7 @@ The same thread takes feedback over, rolls up what has grown old, and removes ol
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -37,12 +38,28 @@ class Draining:
         self._clock = clock
         self._clear_at = clock.monotonic()
         self._feedback = Taking(database, settings, clock)
+        self._again_at: dict[str, float] = {}  # what went wrong rests until then
 
     def step(self) -> bool:
-        """One pass; whether there is more to do at once."""
-        has_more = self._feedback.step()
+        """A pass; whether there is more to do at once. What goes wrong with usage or feedback holds up only itself."""
+        is_usage_full = self._guarded("usage", self._take_usage)
+        return self._guarded("feedback", self._feedback.step) or is_usage_full
+
+    def _guarded(self, what: str, take: Callable[[], bool]) -> bool:
+        if self._clock.monotonic() < self._again_at.get(what, -math.inf):
+            return False
+        try:
+            return take()
+        except (AimassError, OSError) as error:
+            _log.warning("journals of %s were not drained, and will be: %s", what, error)
+        except Exception:  # noqa: BLE001 - nobody else would hear of it, and all that follows would be missing
+            _log.exception("a pass over the journals of %s went wrong; the next one follows", what)
+        self._again_at[what] = self._clock.monotonic() + REST_S
+        return False
+
+    def _take_usage(self) -> bool:
         now, journal = self._clock.now(), self._settings.home.journal
-        full = drain_once(self._database, journal, EVENTS, self._clock) >= EVENTS or has_more
+        full = drain_once(self._database, journal, EVENTS, self._clock) >= EVENTS
         if self._clock.monotonic() >= self._clear_at:
             before = now - self._settings.usage_events_hours * HOUR_S
             rolled_full = roll_up(self._database, journal, before, EVENTS) >= EVENTS
@@ -69,8 +86,6 @@ def _drain_forever(draining: Draining, may_drain: Callable[[], bool]) -> None:
         full, began = False, time.monotonic()
         try:
             full = may_drain() and draining.step()
-        except (AimassError, OSError) as error:
-            _log.warning("journals were not drained, and will be: %s", error)
         except Exception:  # noqa: BLE001 - nobody else would hear of it, and all that follows would be missing
             _log.exception("a pass over the journals went wrong; the next one follows")
         rest.wait(max(BUSY_REST_S, time.monotonic() - began) if full else REST_S)

@@ -1,8 +1,9 @@
 """One label or reward: as a caller sends it, checked against the receipt of the answer, as a line of a journal."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +17,7 @@ from aimass.monitoring.feedback.receipt import Receipt
 MAX_KEY = 128
 MAX_LABEL = 256
 FIELDS = ("request_id", "row", "label", "reward", "idempotency_key")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Label = int | str | bool
 
@@ -59,11 +61,16 @@ class Feedback:
         return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE)
 
 
+_STORED = frozenset(item.name for item in fields(Feedback))
+
+
 def decode(line: bytes) -> Feedback | None:
-    """None for a line that was cut off: it was never acknowledged."""
+    """None for what is no feedback. Fields that a newer replica added are left out: an upgrade replaces replicas before
+    their reconciler."""
     try:
-        return Feedback(**orjson.loads(line))
-    except (orjson.JSONDecodeError, TypeError):
+        said = orjson.loads(line)
+        return Feedback(**{name: value for name, value in said.items() if name in _STORED})
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
         return None
 
 
@@ -81,6 +88,8 @@ def read_item(item: Any) -> Asked:
         raise Invalid("row must be a whole number from 0 on", field="row")
     if not isinstance(key, str) or len(key) > MAX_KEY:
         raise Invalid(f"idempotency_key must be a string of at most {MAX_KEY} characters", field="idempotency_key")
+    if _CONTROL.search(key):  # PostgreSQL takes no NUL
+        raise Invalid("idempotency_key may have no control characters", field="idempotency_key")
     kind = _kind(item)
     value = _label(item["label"]) if kind is Kind.LABEL else _reward(item["reward"])
     return Asked(request_id, row, kind, value, key)

@@ -19,6 +19,7 @@ from aimass.core.settings import Settings
 from aimass.database.engine import Database, open_database
 from aimass.database.feedback_tables import FeedbackRow
 from aimass.database.migrate import migrate
+from aimass.gateway.app import CALLS
 from aimass.gateway.feedback.opening import OpenFeedback
 from aimass.gateway.metrics import render
 from aimass.monitoring.feedback.quality import Quality, quality
@@ -135,6 +136,9 @@ async def test_a_batch_counts_and_each_bad_item_fails_only_itself(
         (b'{"request_id": "%b", "row": 0, "label": 1.0}', 400, "label"),
         (b'{"request_id": "%b", "row": 0, "label": 9223372036854775808}', 400, "label"),
         (b'{"request_id": "%b", "row": 0, "label": null}', 400, "label"),
+        (b'{"request_id": "%b", "row": 0, "label": 1, "idempotency_key": "a\\u0000b"}', 400, "idempotency_key"),
+        (b'{"request_id": "%b", "row": 0, "label": 1, "idempotency_key": "a\\nb"}', 400, "idempotency_key"),
+        (b'{"request_id": "%b", "row": 0, "label": 1, "idempotency_key": "a\\u0085"}', 400, "idempotency_key"),
         (b'{"row": 0, "label": 1}', 400, "request_id"),
         (b'{"request_id": "%b0", "row": 0, "label": 1}', 404, "request_id"),
         (b'{"items": [], "row": "%b"}', 400, "row"),
@@ -247,6 +251,23 @@ async def test_feedback_comes_days_later_after_the_replica_and_until_the_receipt
         row = session.scalars(select(FeedbackRow)).one()
         assert row.received_at - row.answered_at == pytest.approx(3 * 86400, abs=60)
         assert quality(session, "iris")[1].right == 1
+
+
+async def test_ids_that_begin_anew_after_so_many_calls_are_found_as_before(
+    gateway: Gateway, plan: LoadedPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = _open(gateway, plan)
+    monkeypatch.setattr(gateway.app, "_count", CALLS - 2)
+    async with connect(gateway.app) as client:
+        ids = [await _predict(client) for _ in range(4)]
+        items = [{"request_id": request_id, "row": 0, "label": LABELS[0]} for request_id in ids]
+        assert (await client.post(PATH, json=items)).json()["accepted"] == 4
+    assert len(set(ids)) == 4
+    assert [request_id[19:] for request_id in ids] == ["7fffffff", "80000000", "00000001", "00000002"]
+    assert len({request_id[:19] for request_id in ids}) == 2
+    assert len(list((gateway.folder / "receipts").iterdir())) == 2
+    assert opened.lost == 0
+    opened.close()
 
 
 CHILD = """
