@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.leases.turns import STORED
 from aimass.control.revisions import planning
-from aimass.control.revisions.loading import LOAD_S, killed, wait
+from aimass.control.revisions.loading import killed, unheard, wait
 from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import Standing, next_number, standing, standings
 from aimass.control.revisions.traffic import Aim, end, leave, ready, shift
@@ -205,10 +205,9 @@ def _check_loaded(context: Context, service: str, number: int, state: int) -> No
         failed = failed or (killed(context, service, number) if pushed.silent or not pushed.reports else "")
         if failed:
             raise Invalid(f"{service} revision {number} could not be loaded: {failed}")
-        if pushed.is_away:
-            raise Unavailable("the reconciler does not answer, so nobody can say whether replicas are ready; try again")
-        if pushed.silent and not pushed.reports:
-            raise Timeout(f"no replica has loaded {service} revision {number} within {LOAD_S:.0f} s")
+        wrong = unheard(pushed, f"{service} revision {number}")
+        if wrong is not None:
+            raise wrong
     except BaseException as error:
         with context.database.session() as session:
             session.get_one(RevisionRow, (service, number)).error = str(error) or type(error).__name__

@@ -82,7 +82,12 @@ def _share(axes: Axes, found: dict[str, Any]) -> None:
     told = [(when, move["state"]) for when, move in zip(at, found["moves"], strict=True) if move["state"] in MARKED]
     for index, (when, state) in enumerate(told):
         axes.axvline(when, color=MARKED[state], linewidth=1)
-        place = {"textcoords": "offset points", "xytext": (-4, -2 - 11 * (index % 4)), "ha": "right", "va": "top"}
+        place: dict[str, Any] = {
+            "textcoords": "offset points",
+            "xytext": (-4, -2 - 11 * (index % 4)),
+            "ha": "right",
+            "va": "top",
+        }
         axes.annotate(state, (when, 102), fontsize=8, color=MARKED[state], **place)
     axes.set(title=f"revision {found['revision']}'s share of the calls, %", ylim=(0, 104), xlim=(0, end))
 

@@ -17,10 +17,10 @@ from aimass.control.context import Context
 from aimass.control.leases.turns import READIED
 from aimass.control.pushing import Pushed
 from aimass.control.revisions.aside import asides, say
-from aimass.control.revisions.loading import LOAD_S, killed, reason
+from aimass.control.revisions.loading import LOAD_S, killed, reason, unheard
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.rollouts.record import refuse_while_active
-from aimass.core.errors import Conflict, Invalid, NotFound, Timeout, Unavailable
+from aimass.core.errors import Conflict, Invalid, NotFound, Unavailable
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, TrafficMoveRow
 from aimass.serving.traffic.base import Weights
@@ -187,11 +187,7 @@ def _unready(context: Context, service: str, numbers: list[int], state: int) -> 
         why = reason(pushed, service, number) or (killed(context, service, number) if pushed.silent else "")
         if why:
             return Invalid(f"{service} revision {number} cannot be loaded: {why}; traffic stays where it is")
-    if pushed.is_away:
-        return Unavailable("the reconciler does not answer, so nobody can say whether replicas are ready; try again")
-    if pushed.silent and not pushed.reports:
-        return Timeout(f"no replica has loaded {service} {_named(numbers)} within {LOAD_S:.0f} s")
-    return None
+    return unheard(pushed, f"{service} {_named(numbers)}")
 
 
 def _named(numbers: list[int]) -> str:

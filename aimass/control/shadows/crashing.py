@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from aimass.control.revisions.standing import standings
-from aimass.control.shadows.stored import as_states, standing_shadows
+from aimass.control.shadows.stored import as_states, moved, standing_shadows
 from aimass.database import state_number
-from aimass.database.shadow_tables import ShadowMoveRow
 from aimass.serving.marks.evidence import Death
 
 
@@ -22,23 +21,7 @@ def end_guilty(session: Session, deaths: Sequence[Death], now: float) -> None:
             death = found.get(state.plan_of(service))
             if death is None or (not row.node and row.revision in standing[service].weights):
                 continue
-            session.add(_last(row, f"it killed a replica ({death.signal})", now))
+            session.add(moved(row, 0.0, "aimass", f"it killed a replica ({death.signal})", now))
             ended = True
     if ended:
         state_number.bump(session)
-
-
-def _last(row: ShadowMoveRow, why: str, now: float) -> ShadowMoveRow:
-    return ShadowMoveRow(
-        service=row.service,
-        shadow=row.shadow,
-        share=0.0,
-        revision=row.revision,
-        node=row.node,
-        model=row.model,
-        layout=None,
-        plan=row.plan,
-        who="aimass",
-        why=why,
-        at=now,
-    )

@@ -1,4 +1,4 @@
-"""The shadows that stand, as the database has them."""
+"""The shadows that stand, as the database has them, and the row that changes or ends one."""
 
 from collections.abc import Iterable
 
@@ -22,6 +22,23 @@ def standing_shadows(session: Session, service: str | None = None) -> dict[str, 
         if move.share > 0:
             found.setdefault(name, []).append(move)
     return found
+
+
+def moved(row: ShadowMoveRow, share: float, who: str, why: str, at: float) -> ShadowMoveRow:
+    """The same shadow at another share from here on; 0 ends it."""
+    return ShadowMoveRow(
+        service=row.service,
+        shadow=row.shadow,
+        share=share,
+        revision=row.revision,
+        node=row.node,
+        model=row.model,
+        layout=row.layout if share else None,
+        plan=row.plan,
+        who=who,
+        why=why,
+        at=at,
+    )
 
 
 def as_states(rows: Iterable[ShadowMoveRow]) -> tuple[ShadowState, ...]:

@@ -1,6 +1,7 @@
 """Let a shadow look on at a service's calls, change how many it takes, end it, and see how it did."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -8,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Pushed
-from aimass.control.revisions.loading import LOAD_S, reason
+from aimass.control.revisions.loading import look_at_deaths, unheard, wait
 from aimass.control.revisions.standing import standings
 from aimass.control.shadows.choosing import Asked, Chosen, check_share, choose
 from aimass.control.shadows.seeing import figures_of
-from aimass.control.shadows.stored import as_states, standing_shadows
+from aimass.control.shadows.stored import as_states, moved, standing_shadows
 from aimass.core.errors import Conflict, Invalid, NotFound, Unavailable
 from aimass.database import state_number
 from aimass.database.shadow_tables import ShadowMoveRow
@@ -45,13 +46,17 @@ def cast(context: Context, service: str, asked: Asked, share: float) -> Shadowed
             row = _write(session, context, service, chosen, share, known[0] if known else None)
             (state,) = as_states([row])
             number = state_number.bump(session)
-        context.pusher.push(number)
-        pushed = context.pusher.await_loaded(number, LOAD_S)
-        failed = reason(pushed, *state.plan_of(service))
-        if failed or pushed.is_away:
-            why = failed or "the reconciler does not answer, so nobody can say whether replicas have loaded it"
-            _take_back(context, service, row.shadow, share_before, why)
-            raise (Invalid if failed else Unavailable)(f"shadow {row.shadow} of {service} cannot be loaded: {why}")
+        wrong: Exception | None = Unavailable("nobody waited for it any more")
+        try:
+            failed, pushed = wait(context, *state.plan_of(service), number)
+            failed = failed or _killed(context, row, pushed)
+            what = f"shadow {row.shadow} of {service}"
+            wrong = Invalid(f"{what} cannot be loaded: {failed}") if failed else unheard(pushed, what)
+        finally:
+            if wrong is not None:
+                _take_back(context, row, share_before, str(wrong))
+        if wrong is not None:
+            raise wrong
         message = f"shadow {row.shadow} runs {share:g} % of the calls of {service}"
         return Shadowed(service, row.shadow, share, message, len(pushed.reports), pushed.silent)
 
@@ -67,7 +72,7 @@ def end(context: Context, service: str, asked: Asked | None = None) -> list[Shad
                 there = ", ".join(row.shadow for row in rows) or "none"
                 raise NotFound(f"{service} has no such shadow; there are: {there}", field="shadow")
             for row in wanted:
-                _end(session, context, row, "ended")
+                session.add(moved(row, 0.0, context.who, "ended", context.clock.now()))
             number = state_number.bump(session)
         pushed = context.pusher.push(number) if now.kept else Pushed()
         return [
@@ -123,27 +128,26 @@ def _write(
     return row
 
 
-def _end(session: Session, context: Context, row: ShadowMoveRow, why: str, share: float = 0.0) -> None:
-    session.add(
-        ShadowMoveRow(
-            service=row.service,
-            shadow=row.shadow,
-            share=share,
-            revision=row.revision,
-            node=row.node,
-            model=row.model,
-            layout=row.layout if share else None,
-            plan=row.plan,
-            who=context.who,
-            why=why,
-            at=context.clock.now(),
-        )
-    )
+def _killed(context: Context, row: ShadowMoveRow, pushed: Pushed) -> str:
+    """By which signal it has ended a replica since it stands; empty if it has not."""
+    if pushed.silent:
+        return look_at_deaths(context, partial(_ended, row=row))
+    with context.database.reading() as session:  # who died may have been replaced already
+        return _ended(session, row)
 
 
-def _take_back(context: Context, service: str, name: str, share: float, why: str) -> None:
+def _ended(session: Session, row: ShadowMoveRow) -> str:
+    """Why somebody else has ended it since: the reconciler, when it killed a replica. Empty: it stands."""
+    same = ShadowMoveRow.service == row.service, ShadowMoveRow.shadow == row.shadow
+    last = session.scalars(select(ShadowMoveRow).where(*same).order_by(ShadowMoveRow.id.desc()).limit(1)).one()
+    return "" if last.share else last.why
+
+
+def _take_back(context: Context, row: ShadowMoveRow, share: float, why: str) -> None:
+    """To the share that it had before, unless it has been ended for what it did."""
     with context.database.session() as session:
-        (row,) = [row for row in standing_shadows(session, service)[service] if row.shadow == name]
-        _end(session, context, row, f"could not be loaded: {why}", share)
+        if _ended(session, row):
+            return
+        session.add(moved(row, share, context.who, f"taken back: {why}", context.clock.now()))
         number = state_number.bump(session)
     context.pusher.push(number)
