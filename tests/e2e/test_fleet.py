@@ -19,7 +19,7 @@ import aimass
 from aimass.testing.running import RunningPlatform, running
 from tests.e2e.e2e_kit import deploy_scaling, eventually, pids_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.slow]
 
 BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1.0,2.0]}]}'
 ROOT = Path(__file__).parents[2]
