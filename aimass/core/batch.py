@@ -1,5 +1,6 @@
 """A batch: named numpy arrays whose first dimension counts the same rows. A plain dict, for the hot path's sake."""
 
+from sys import getsizeof
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ def row_count(batch: Batch) -> int:
     return 0
 
 
+def size_of(batch: Batch) -> int:
+    """Bytes that it holds in memory, its texts one by one."""
+    return sum(_size(array) for array in batch.values())
+
+
 def concat(batches: list[Batch]) -> Batch:
     """Rows of all batches below each other; every batch has the same names and trailing shapes."""
     if len(batches) == 1:
@@ -26,3 +32,9 @@ def concat(batches: list[Batch]) -> Batch:
 def take(batch: Batch, start: int, stop: int) -> Batch:
     """The rows from ``start`` up to ``stop``, as views."""
     return {name: array[start:stop] for name, array in batch.items()}
+
+
+def _size(array: Array) -> int:
+    if array.dtype.kind != "O":
+        return array.nbytes
+    return array.nbytes + sum(map(getsizeof, array.ravel().tolist()))

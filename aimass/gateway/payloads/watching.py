@@ -4,7 +4,7 @@ from hashlib import blake2b
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from aimass.core.batch import Array, Batch
+from aimass.core.batch import Array, Batch, size_of
 from aimass.core.clock import Clock
 from aimass.core.events import Trace
 from aimass.core.home import Home
@@ -18,7 +18,6 @@ from aimass.monitoring.payloads.secrets import Private
 ERRORS_PER_S = 20.0  # of one revision in one replica
 COPIED_BYTES = 64 * 1024  # up to here a copy costs less than what it may be a view of
 PERSON = b"aimass payloads"  # a place of its own, so that the sample has nothing to do with who got which revision
-TEXT_BYTES = 64  # a guess for each text of a BYTES tensor: their sizes are not known without a look at each
 
 
 def open_payloads(app: GatewayApp, home: Home, replica: str, metrics: Metrics, clock: Clock) -> PayloadLog:
@@ -79,7 +78,6 @@ class PayloadWatcher:
         self._offer(call, trace, request.batch if request is not None and known else {}, {})
 
     def _offer(self, call: Call, trace: Trace, inputs: Batch, outputs: Batch) -> None:
-        size = sum(map(_size, inputs.values())) + sum(map(_size, outputs.values()))
         taken = Taken(
             trace=trace,
             at=self._clock.now(),
@@ -87,7 +85,7 @@ class PayloadWatcher:
             private=self._private,
             inputs={name: _own(array) for name, array in inputs.items()},
             outputs={name: _own(array) for name, array in outputs.items()},
-            size_bytes=size + 1024,  # with what is known about it
+            size_bytes=size_of(inputs) + size_of(outputs) + 1024,  # with what is known about it
         )
         self._log.offer(taken)
 
@@ -115,10 +113,6 @@ class PayloadWatcher:
 def place(request_id: str) -> float:
     """A request's fixed place in [0, 1); calls below the sample's share are kept."""
     return int.from_bytes(blake2b(request_id.encode(), digest_size=6, person=PERSON).digest()) / 2**48
-
-
-def _size(array: Array) -> int:
-    return array.size * TEXT_BYTES if array.dtype.kind == "O" else array.nbytes
 
 
 def _own(array: Array) -> Array:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from aimass.core.batch import size_of
 from aimass.core.ids import RevisionId
 from aimass.core.signature import NUMPY, Datatype, Signature, TensorSpec
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.residency.asleep import Plan
 from aimass.gateway.routes import Target
 from aimass.gateway.shadows.counts import ShadowCounts
-from aimass.gateway.shadows.queue import Bound, Mirrored, Queue, own, size_of
+from aimass.gateway.shadows.queue import Bound, Mirrored, Queue, own
 from aimass.gateway.state import ShadowState
 from aimass.serving.loader import LoadedPlan
 from aimass.serving.shadows.beside import Beside, specs_of

@@ -1,16 +1,15 @@
-"""Calls that wait for a shadow, within bounds of rows and bytes; what is copied of a call, and what that weighs."""
+"""Calls that wait for a shadow, within bounds of rows and bytes; what is copied of a call."""
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aimass.core.batch import Array, Batch
+from aimass.core.batch import Batch
 from aimass.gateway.routes import Target
 
 ROWS, SIZE_BYTES = 4096, 32 * 2**20  # that wait in one replica, of all its shadows together
 TOGETHER_ROWS = 1024  # that run as one
-TEXT_BYTES = 64  # what a text weighs beside its own bytes
 
 
 @dataclass(eq=False, slots=True)
@@ -87,17 +86,6 @@ class Queue:
         self._bound.held_bytes -= sum(call.size_bytes for call in calls)
 
 
-def size_of(batch: Batch) -> int:
-    """Bytes that a copy of it holds."""
-    return sum(_size(array) for array in batch.values())
-
-
 def own(batch: Batch) -> Batch:
     """The same in arrays that hold nothing else: a view would hold a body, or a run's outputs for others' rows."""
     return {name: array if array.base is None else array.copy() for name, array in batch.items()}
-
-
-def _size(array: Array) -> int:
-    if array.dtype.kind != "O":
-        return array.nbytes
-    return sum(TEXT_BYTES + len(text) for text in array.flat)

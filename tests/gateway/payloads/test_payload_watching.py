@@ -9,10 +9,11 @@ import pytest
 
 from aimass.core.batch import Batch
 from aimass.core.home import Home
+from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.gateway.metrics import merge, render
 from aimass.gateway.payloads.watching import ERRORS_PER_S, open_payloads, place
 from aimass.gateway.state import GatewayState
-from aimass.monitoring.payloads.log import PayloadLog
+from aimass.monitoring.payloads.log import CALL_BYTES, PayloadLog
 from aimass.monitoring.payloads.payload import Payload
 from aimass.monitoring.payloads.reading import read
 from aimass.monitoring.payloads.storing import store
@@ -110,6 +111,22 @@ async def test_serving_goes_on_while_the_disk_takes_nothing(gateway: Gateway, pl
         (gateway.folder / "payloads").unlink()
         await client.post(INFER, json=body())
     assert len(_kept(gateway, log)) == 21
+
+
+async def test_texts_count_by_their_length(gateway: Gateway) -> None:
+    texts = Signature(SIGNATURE.inputs, (TensorSpec("text", Datatype.BYTES, (-1,)),))
+    lengths = iter([CALL_BYTES // 2 - 4096, CALL_BYTES // 2])  # of each row's, of two
+
+    def tell(batch: Batch) -> Batch:
+        length = next(lengths)
+        return {"text": np.array([b"a" * length] * 2, object)}
+
+    log = _watched(gateway, StubPlan(tell, texts).loaded, ALL)
+    async with connect(gateway.app) as client:
+        assert [(await client.post(INFER, json=body())).status_code for _ in range(2)] == [200, 200]
+    (kept,) = _kept(gateway, log)
+    assert [len(text) for text in kept.outputs["text"]] == [CALL_BYTES // 2 - 4096] * 2
+    assert gateway.metrics.payloads_dropped == {("iris", "large"): 1}
 
 
 async def test_a_call_that_breaks_is_kept_with_its_inputs(gateway: Gateway) -> None:
