@@ -36,6 +36,7 @@ class Snapshot:
     waits: dict[Labels, list[float]] = field(default_factory=dict)  # the same: seconds that its requests had waited
     lines_lost: dict[Labels, float] = field(default_factory=dict)  # no labels
     receipts_lost: dict[Labels, float] = field(default_factory=dict)  # no labels
+    spans_lost: dict[Labels, float] = field(default_factory=dict)  # no labels
     degraded: dict[Labels, float] = field(default_factory=dict)  # service, revision: of the calls answered with 200
     nodes: dict[Labels, float] = field(default_factory=dict)  # service, revision, node, event, its detail
     breakers: dict[Labels, float] = field(default_factory=dict)  # service, revision, node
@@ -143,6 +144,7 @@ class Metrics:
         self._rejections: dict[Labels, float] = {}
         self.lines_lost = 0  # of the request log
         self.receipts_lost = 0
+        self.spans_lost = 0  # of calls whose spans were to be sent
         self.quarantined: dict[Labels, float] = {}  # service, revision, why: 1
         self.payloads_dropped: dict[Labels, float] = {}  # service, reason
 
@@ -188,6 +190,7 @@ class Metrics:
         """The counts now, as values of their own."""
         shot = Snapshot(dict(self._refused), dict(self._rejections), lines_lost={(): self.lines_lost})
         shot.receipts_lost[()] = self.receipts_lost
+        shot.spans_lost[()] = self.spans_lost
         shot.quarantined = dict(self.quarantined)
         shot.payloads_dropped = dict(self.payloads_dropped)
         for labels, series in self._series.items():
@@ -239,6 +242,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
         _add(total.in_flight, shot.in_flight)
         _add(total.lines_lost, shot.lines_lost)
         _add(total.receipts_lost, shot.receipts_lost)
+        _add(total.spans_lost, shot.spans_lost)
         _add_lists(total.seconds, shot.seconds)
         _add_lists(total.rows, shot.rows)
         _add_lists(total.together, shot.together)
@@ -287,6 +291,7 @@ class _Collector:
         for name, what, counts in (
             ("request_log_lines_lost", "Lines of the request log that the disk did not take.", shot.lines_lost),
             ("receipts_lost", "Lines of receipts that the disk did not take.", shot.receipts_lost),
+            ("spans_lost", "Sampled calls whose spans never reached the collector.", shot.spans_lost),
         ):
             yield CounterMetricFamily(f"aimass_{name}", what, value=sum(counts.values()))
         node = [*revision, "node"]

@@ -81,7 +81,7 @@ class Gateway:
             log
             for log in (
                 open_payloads(self.gateway, home, self._name, self._metrics, clock),
-                open_spans(self.gateway, settings, self._name, clock),
+                open_spans(self.gateway, settings, self._name, self._metrics, clock),
             )
             if log is not None
         ]

@@ -11,6 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from aimass.gateway.metrics import Metrics
 from aimass.gateway.telemetry.spans import Finished, spans_of
 
 CALLS_HELD = 2048
@@ -30,9 +31,9 @@ class Exporter(Protocol):
 
 
 class SpanExport:
-    """``offer`` is for one event loop. ``lost``: calls whose spans never left, for want of room or of a collector."""
+    """``offer`` is for one event loop. Calls whose spans never left, for want of room or a collector, are counted."""
 
-    def __init__(self, exporter: Exporter, source: Resource) -> None:
+    def __init__(self, exporter: Exporter, source: Resource, metrics: Metrics) -> None:
         self._exporter = exporter
         self._source = source
         self._calls: deque[Finished] = deque()
@@ -40,14 +41,15 @@ class SpanExport:
         self._ends = threading.Event()
         self._is_failing = False
         self._new_id: Callable[[], int] = lambda: SystemRandom().getrandbits(64) or 1
-        self.lost = 0
+        self._metrics = metrics
+        self._counting = threading.Lock()  # both threads lose calls
         self._thread = threading.Thread(target=self._run, name="aimass-spans", daemon=True)
         self._thread.start()
 
     def offer(self, call: Finished) -> None:
         """Send its spans if there is room."""
         if len(self._calls) >= CALLS_HELD:
-            self.lost += 1
+            self._lose(1)
             return
         self._calls.append(call)
         if not self._wake.is_set():
@@ -78,7 +80,11 @@ class SpanExport:
             _log.exception("spans went wrong; those that come are sent")
             failed = True
         if failed:
-            self.lost += len(calls)
+            self._lose(len(calls))
             if not self._is_failing:
                 _log.warning("the collector took no spans; calls go on without, and later ones are sent")
         self._is_failing = failed
+
+    def _lose(self, calls: int) -> None:
+        with self._counting:
+            self._metrics.spans_lost += calls

@@ -7,6 +7,7 @@ from aimass.core.events import Trace
 from aimass.core.settings import Settings
 from aimass.gateway.app import GatewayApp
 from aimass.gateway.infer import Call, Job, trace_of
+from aimass.gateway.metrics import Metrics
 from aimass.gateway.routes import Target
 from aimass.gateway.telemetry.traceparent import HEADER, read_traceparent
 
@@ -17,7 +18,9 @@ PATH = "/v1/traces"
 SEND_S = 5.0  # a collector that takes longer loses what it was sent
 
 
-def open_spans(app: GatewayApp, settings: Settings, replica: str, clock: Clock) -> "SpanExport | None":
+def open_spans(
+    app: GatewayApp, settings: Settings, replica: str, metrics: Metrics, clock: Clock
+) -> "SpanExport | None":
     """A replica's export, put into its app; to be closed at its end. None where the platform sends no spans."""
     if settings.otlp_endpoint is None:
         return None
@@ -27,7 +30,7 @@ def open_spans(app: GatewayApp, settings: Settings, replica: str, clock: Clock) 
     from aimass.gateway.telemetry.spans import resource
 
     endpoint = settings.otlp_endpoint.rstrip("/") + PATH
-    export = SpanExport(OTLPSpanExporter(endpoint=endpoint, timeout=SEND_S), resource(replica))
+    export = SpanExport(OTLPSpanExporter(endpoint=endpoint, timeout=SEND_S), resource(replica), metrics)
     app.watching = (*app.watching, SpanWatching(export, clock))
     return export
 

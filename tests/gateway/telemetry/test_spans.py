@@ -15,6 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from aimass.control.platform.checks import check_spans
 from aimass.core.errors import Invalid
 from aimass.core.settings import Settings
+from aimass.gateway.metrics import render
 from aimass.gateway.state import GatewayState, RevisionState
 from aimass.gateway.telemetry import export as export_module
 from aimass.gateway.telemetry.export import SpanExport
@@ -49,7 +50,7 @@ def collector() -> Iterator[Collector]:
 
 def _open(gateway: Gateway, collector: Collector, plan: LoadedPlan) -> SpanExport:
     settings = Settings(home=gateway.app._settings.home, otlp_endpoint=collector.url)
-    export = open_spans(gateway.app, settings, "replica", gateway.clock)
+    export = open_spans(gateway.app, settings, "replica", gateway.metrics, gateway.clock)
     assert export is not None
     gateway.serve(plan)
     return export
@@ -145,7 +146,8 @@ async def test_a_collector_that_fails_or_is_away_disturbs_no_call(
     async with connect(gateway.app) as client:
         for _ in range(40):
             assert (await client.post(INFER, json=body(), headers=SAMPLED)).status_code == 200
-        collector.wait_for(lambda: export.lost == 40)
+        collector.wait_for(lambda: gateway.metrics.spans_lost == 40)
+        assert b"aimass_spans_lost_total 40.0" in render(gateway.metrics.snapshot(), 1)
         assert collector.spans() == []
         collector.status = 200
         await client.post(INFER, json=body(), headers=SAMPLED)
@@ -165,7 +167,10 @@ def test_what_is_not_installed_or_no_address_is_said_before_anything_starts(monk
 
 def test_without_an_endpoint_nothing_looks_on(gateway: Gateway) -> None:
     settings = Settings(home=gateway.app._settings.home)
-    assert open_spans(gateway.app, settings, "replica", gateway.clock) is None and gateway.app.watching == ()
+    assert (
+        open_spans(gateway.app, settings, "replica", gateway.metrics, gateway.clock) is None
+        and gateway.app.watching == ()
+    )
 
 
 @given(
