@@ -19,7 +19,7 @@ from aimass.control.requests.trace import trace
 from aimass.core.errors import AimassError, Conflict, Denied, NotFound, Unavailable
 from aimass.core.events import Trace
 from aimass.core.ids import AccountId
-from aimass.database.tables import RevisionRow
+from aimass.database.tables import AccountRow, RevisionRow, ServiceRow
 from aimass.monitoring.payloads.log import Taken, open_log
 from aimass.monitoring.payloads.secrets import Private
 from aimass.monitoring.recorder import Recorder
@@ -179,7 +179,42 @@ def test_what_is_kept_is_shown_taken_along_and_removed(desk: Desk, tmp_path: Pat
     with pytest.raises(NotFound, match="nothing is kept of twice"):
         list(export(desk.context, "twice"))
     for ask in (show, clean):
-        with pytest.raises(NotFound, match="no service 'none'"):
+        with pytest.raises(NotFound, match="no service is named 'none'"):
             ask(desk.context, "none")
         with pytest.raises(Denied):
             ask(desk.context.by("eve", AccountId("eve")), "twice")
+
+
+def test_each_account_sees_and_removes_its_own_only(desk: Desk) -> None:
+    eve = desk.context.by("eve", AccountId("eve"))
+    verbs.deploy(desk.context, service_document("double@1"))
+    with desk.context.database.session() as session:
+        session.add(AccountRow(id="eve", name="eve", created_at=desk.clock.now()))
+        session.flush()
+        session.add(ServiceRow(name="hers", account="eve", created_at=desk.clock.now()))
+    _keep(desk, "mine", ROWS, Private.of([], ["x"]), account="default")
+    _keep(desk, "lent", ROWS, account="eve")
+    _keep(desk, "hers", ROWS, service="hers", account="eve", status=504)
+    assert [item["service"] for item in show(desk.context)] == ["twice"]
+    assert [item["service"] for item in show(eve)] == ["hers"]
+    with pytest.raises(Denied, match="twice belongs to another account"):
+        export(eve, "twice")
+    tend(desk.context)
+    clean(eve)
+    assert show(eve) == []
+    assert [day["calls"] for item in show(desk.context) for day in item["days"]] == [2]
+    assert trace(desk.context, "lent")["account"] == trace(eve, "lent")["account"] == "eve"
+    recorder = Recorder(desk.settings.home.logs, "replica", 50.0, desk.clock)
+    for request_id, account in (("hers", "eve"), ("nobodys", "")):
+        recorder.record(Trace(request_id, service="hers" if account else "", status=404, account=account))
+    recorder.flush()
+    for context, request_id in ((eve, "mine"), (desk.context, "hers")):
+        for ask in (trace, replay):
+            with pytest.raises(Denied, match="belongs to another account"):
+                ask(context, request_id)
+    assert trace(eve, "hers")["status"] == trace(eve, "nobodys")["status"] == 404
+    desk.settings.home.payload_key_file.unlink()
+    with pytest.raises(Denied):  # before anything is opened
+        replay(eve, "mine")
+    clean(desk.context)
+    assert show(desk.context) == []

@@ -11,6 +11,8 @@ from aimass.control import deploy as verbs
 from aimass.control import keys
 from aimass.control.leases.lease import LEADER, Lease
 from aimass.control.reconciling.sweeping import CACHE_S, KEY_S, PARTIAL_S, UNREADY_S, sweep
+from aimass.control.shadows import verbs as shadows
+from aimass.control.shadows.choosing import Asked
 from aimass.control.state import build_state
 from aimass.testing.desk import Desk, service_document
 
@@ -50,14 +52,26 @@ def test_an_expired_key_leaves_the_state_and_stays_on_record(desk: Desk, lease: 
 def test_files_that_dead_processes_never_finished_go_and_those_of_the_living_stay(desk: Desk, lease: Lease) -> None:
     home, now = desk.settings.home, desk.clock.now()
     dead = [written(folder / "x.new", now - UNREADY_S - 1) for folder in (home.journal, home.marks)]
+    dead.append(written(home.payloads / "spill" / "replica-1.new", now - UNREADY_S - 1))
     young = written(home.marks / "young.new", now)
     alive = written(home.marks / "alive.new", now - UNREADY_S - 1)
     partial = written(home.path / "state.json.7-8.tmp", now - PARTIAL_S - 1)
+    day = home.payloads / "service=iris" / "day=2026-11-21"
+    halves = [
+        written(folder / name, now - PARTIAL_S - 1)
+        for folder, name in (
+            (home.path, "payload-key.7.new"),
+            (home.payloads, "cleaned.json.7-8.tmp"),
+            (day, "a.parquet.7.tmp"),
+        )
+    ]
+    writing = written(day / "b.parquet.8.tmp", now)
     fresh = written(home.path / "key.7-8.tmp", now)
     with alive.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert sweep(desk.context, lease) == ["swept 2 unfinished files", "swept 1 half-written file"]
-    assert not any(path.exists() for path in (*dead, partial))
+        assert sweep(desk.context, lease) == ["swept 3 unfinished files", "swept 4 half-written files"]
+    assert not any(path.exists() for path in (*dead, *halves, partial))
+    assert writing.exists()
     assert all(path.exists() for path in (young, alive, fresh))
 
 
@@ -75,3 +89,13 @@ def test_checkouts_go_once_no_kept_revision_loads_from_them(desk: Desk, lease: L
     verbs.rollback(desk.context, "twice")
     assert desk.answer("twice") == (2, 4.0)
     assert verbs.deploy(desk.context, service_document("double@2")).revision == 1, "what was swept is fetched again"
+
+
+def test_checkouts_of_a_nodes_shadow_stay_while_it_stands(desk: Desk, lease: Lease) -> None:
+    verbs.deploy(desk.context, service_document("double@1"))
+    shadows.cast(desk.context, "twice", Asked(node="m", model=desk.register("double", 4.0)), 10)
+    assert len(list(desk.settings.home.cache.iterdir())) == 2
+    desk.clock.advance(2 * CACHE_S)
+    assert sweep(desk.context, lease) == []
+    shadows.end(desk.context, "twice")
+    assert sweep(desk.context, lease) == ["swept 1 unused checkout"]

@@ -71,7 +71,7 @@ def test_a_request_is_kept_traced_and_replayed(platform: RunningPlatform, tmp_pa
     for words, says in (
         (("replay", "none"), "no request 'none' is on record"),
         (("trace", "No Id"), "no request 'No Id' is on record"),
-        (("payloads", "nobody"), "no service 'nobody'"),
+        (("payloads", "nobody"), "no service is named 'nobody'"),
     ):
         refused = aimass(platform, *words)
         assert refused.returncode == 1 and says in refused.stderr and len(refused.stderr.splitlines()) == 1

@@ -4,9 +4,10 @@
 goes                                         when
 ===========================================  ==========================================================================
 a key from the gateway's state               ``KEY_S`` after its expiry; its row stays, as of a revoked one
-``*.new`` in journal, marks and feedback     nobody holds its lock: its process died while it was making the file
-``*.tmp`` in the home                        ``PARTIAL_S`` after it was written: its writer died before it was whole
-a folder of the cache                        ``CACHE_S`` after it was last loaded from, if no kept revision has it
+``*.new`` in journal, marks, feedback, spill nobody holds its lock: its process died while it was making the file
+``*.tmp`` in the home and of payloads        ``PARTIAL_S`` after it was written: its writer died before it was whole
+``payload-key.*.new``                        likewise
+a folder of the cache                        ``CACHE_S`` after it was last loaded from, if no kept revision and no shadow has it
 ===========================================  ==========================================================================
 
 Others see to the rest: ``nodes`` to applications of old revisions, ``repair`` to turns of dead processes, ``draining``
@@ -18,6 +19,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -25,9 +27,11 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.leases.lease import Lease
 from aimass.control.revisions.standing import standings
+from aimass.control.shadows.stored import standing_shadows
 from aimass.core.home import Home
 from aimass.database import state_number
 from aimass.database.tables import KeyRow, RevisionRow
+from aimass.monitoring.payloads.spill import FOLDER as SPILL
 from aimass.registry.artifacts import folder_of
 from aimass.serving.layout import Layout
 
@@ -46,7 +50,7 @@ def sweep(context: Context, lease: Lease) -> list[str]:
     said = [
         _counted(_expire_keys(context, lease, now), "expired key"),
         _counted(sum(_end_unready(path, now) for path in _unready(home)), "unfinished file"),
-        _counted(sum(_end_older(path, now - PARTIAL_S) for path in home.path.glob("*.tmp")), "half-written file"),
+        _counted(sum(_end_older(path, now - PARTIAL_S) for path in _partial(home)), "half-written file"),
         _counted(sum(_end_checkout(path, needed, now) for path in home.cache.glob("*")), "unused checkout"),
     ]
     return [f"swept {what}" for what in said if what]
@@ -65,19 +69,33 @@ def _expire_keys(context: Context, lease: Lease, now: float) -> int:
 
 
 def _needed(session: Session) -> set[str]:
-    """Names of the cache's folders that kept revisions load from."""
+    """Names of the cache's folders that kept revisions and shadows load from."""
     needed = set()
     for service, now in standings(session).items():
         for number in now.kept:
-            layout = Layout.from_json(session.get_one(RevisionRow, (service, number)).layout)
-            for part in (layout, *(fanout.layout for fanout in layout.apps.values())):
-                needed |= {folder_of(node.files) for node in part.nodes if node.files}
+            needed |= _folders(session.get_one(RevisionRow, (service, number)).layout)
+    for rows in standing_shadows(session).values():
+        for row in rows:
+            needed |= _folders(row.layout) if row.layout else set()
     return needed
 
 
+def _folders(document: dict[str, Any]) -> set[str]:
+    layout = Layout.from_json(document)
+    parts = (layout, *(fanout.layout for fanout in layout.apps.values()))
+    return {folder_of(node.files) for part in parts for node in part.nodes if node.files}
+
+
 def _unready(home: Home) -> Iterator[Path]:
-    for folder in (home.journal, home.marks, home.feedback):
+    for folder in (home.journal, home.marks, home.feedback, home.payloads / SPILL):
         yield from folder.glob("*.new")
+
+
+def _partial(home: Home) -> Iterator[Path]:
+    yield from home.path.glob("*.tmp")
+    yield from home.path.glob(f"{home.payload_key_file.name}.*.new")
+    yield from home.payloads.glob("*.tmp")
+    yield from home.payloads.glob("service=*/day=*/*.tmp")
 
 
 def _end_unready(path: Path, now: float) -> bool:

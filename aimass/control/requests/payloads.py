@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
-from aimass.core.errors import Conflict, Denied, NotFound
-from aimass.database.tables import RevisionRow, ServiceRow
+from aimass.control.requests.owned import find_own, own_services
+from aimass.core.errors import Conflict, NotFound
+from aimass.database.tables import RevisionRow
 from aimass.monitoring.payloads import retention
 from aimass.monitoring.payloads.parquet import to_table
 from aimass.monitoring.payloads.reading import files, read_file, spilt
@@ -39,14 +40,15 @@ def tend(context: Context) -> None:
 
 
 def show(context: Context, service: str = "") -> list[dict[str, Any]]:
-    """What is kept, by service and day, and how many calls were dropped by reason; of one service or of all."""
+    """What is kept, by service and day, and how many calls were dropped by reason; of one service or of all that the
+    account has."""
     folder = context.settings.home.payloads
     with context.database.reading() as session:
-        _check_owned(session, context, service)
+        own = _own(session, context, service)
         wanted = _settings(session)
     overview = context.pusher.overview()
     dropped = overview.counts.payloads_dropped if overview else {}
-    names = [service] if service else sorted({*wanted, *retention.services(folder)})
+    names = own if service else sorted({*wanted, *retention.services(folder)}.intersection(own))
     return [
         {
             "service": name,
@@ -60,11 +62,22 @@ def show(context: Context, service: str = "") -> list[dict[str, Any]]:
 
 def export(context: Context, service: str) -> Iterator[bytes]:
     """All that is kept of a service as one Parquet file; encrypted columns stay encrypted."""
+    with context.database.reading() as session:
+        find_own(session, context, service)
+    return _in_pieces(_whole(context.settings.home.payloads, service))
+
+
+def clean(context: Context, service: str = "") -> dict[str, Any]:
+    """Remove all that is kept of a service, or of every one that the account has."""
+    with context.database.reading() as session:
+        own = _own(session, context, service)
+    freed = retention.clean(context.settings.home.payloads, own, context.clock.now())
+    return {"service": service or None, "bytes": freed, "message": f"nothing is kept of {service or 'any service'} now"}
+
+
+def _whole(folder: Path, service: str) -> "pa.Table":
     import pyarrow as pa
 
-    folder = context.settings.home.payloads
-    with context.database.reading() as session:
-        _check_owned(session, context, service)
     tables = list(_tables(folder, service))
     if not tables:
         raise NotFound(f"nothing is kept of {service}; its document says what is, as in payloads: {{sample: 0.1}}")
@@ -72,20 +85,16 @@ def export(context: Context, service: str) -> Iterator[bytes]:
         whole = pa.concat_tables(tables, promote_options="default")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise Conflict(f"the revisions of {service} have tensors of one name and different types: {error}") from error
+    return _each_once(whole).sort_by("at")
+
+
+def _in_pieces(table: "pa.Table") -> Iterator[bytes]:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "payloads.parquet"
-        write_table(_each_once(whole).sort_by("at"), path)
+        write_table(table, path)
         with path.open("rb") as file:
             while piece := file.read(PIECE_BYTES):
                 yield piece
-
-
-def clean(context: Context, service: str = "") -> dict[str, Any]:
-    """Remove all that is kept of a service, or of every one."""
-    with context.database.reading() as session:
-        _check_owned(session, context, service)
-    freed = retention.clean(context.settings.home.payloads, service, context.clock.now())
-    return {"service": service or None, "bytes": freed, "message": f"nothing is kept of {service or 'any service'} now"}
 
 
 def _tables(folder: Path, service: str) -> "Iterator[pa.Table]":
@@ -114,12 +123,6 @@ def _keeps(session: Session) -> dict[str, Keep]:
     return {name: Keep(said["keep_days"], said["keep_mb"]) for name, said in _settings(session).items()}
 
 
-def _check_owned(session: Session, context: Context, service: str) -> None:
-    """``NotFound`` for a service that is not there, ``Denied`` for another account's."""
-    if not service:
-        return
-    row = session.get(ServiceRow, service)
-    if row is None:
-        raise NotFound(f"no service {service!r}; `aimass services` lists them")
-    if row.account != context.account:
-        raise Denied(f"service {service} belongs to another account; ask for it with a key of that one")
+def _own(session: Session, context: Context, service: str) -> list[str]:
+    """The one that was named, or all that the account has."""
+    return [find_own(session, context, service).name] if service else own_services(session, context)

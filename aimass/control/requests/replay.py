@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 
 from aimass.client.tensors import to_json
 from aimass.control.context import Context
-from aimass.control.requests.trace import unknown
+from aimass.control.requests.owned import find_own
+from aimass.control.requests.trace import trace
 from aimass.control.revisions.aside import asides, say
 from aimass.core.batch import Batch
-from aimass.core.errors import AimassError, Conflict, Denied, NotFound
+from aimass.core.errors import AimassError, Conflict, NotFound
 from aimass.core.ids import Digest
-from aimass.database.tables import RevisionRow, ServiceRow
+from aimass.database.tables import RevisionRow
 from aimass.graph.revision import graph_of
-from aimass.monitoring import tail
 from aimass.monitoring.payloads.payload import Form, Payload
 from aimass.monitoring.payloads.reading import read
 from aimass.monitoring.payloads.secrets import Secrets
@@ -30,9 +30,11 @@ def replay(context: Context, request_id: str) -> dict[str, Any]:
     ``NotFound`` where nothing is known of it, or its payload was not kept, or its revision is gone; ``Denied`` for
     another account's; ``Conflict`` where its inputs are hidden or its revision must not run.
     """
-    payload = _kept(context, request_id)
+    found = _kept(context, request_id)
     with context.database.reading() as session:
-        row = _revision(session, context, payload)
+        find_own(session, context, found.service)
+        row = _revision(session, found)
+    payload = Secrets(context.settings.home.payload_key_file).open(found)
     inputs = _inputs(payload)
     again, why_not = _rerun(context, row, inputs)
     overview = context.pusher.overview()
@@ -62,10 +64,8 @@ def replay(context: Context, request_id: str) -> dict[str, Any]:
 def _kept(context: Context, request_id: str) -> Payload:
     home = context.settings.home
     for payload in read(home, request_ids=[request_id]):
-        return Secrets(home.payload_key_file).open(payload)
-    record = tail.find(home.logs, request_id)
-    if record is None:
-        raise NotFound(unknown(context, request_id))
+        return payload
+    record = trace(context, request_id)
     service = record.get("service") or "the service"
     raise NotFound(
         f"request {request_id} was answered with {record['status']}, but its inputs and outputs were not kept; the "
@@ -73,11 +73,8 @@ def _kept(context: Context, request_id: str) -> Payload:
     )
 
 
-def _revision(session: Session, context: Context, payload: Payload) -> RevisionRow:
+def _revision(session: Session, payload: Payload) -> RevisionRow:
     service, number = payload.service, payload.revision
-    owner = session.get(ServiceRow, service)
-    if owner is not None and owner.account != context.account:
-        raise Denied(f"service {service} belongs to another account; ask for its requests with a key of that one")
     row = session.get(RevisionRow, (service, number))
     if row is None:
         numbers = ", ".join(map(str, session.scalars(select(RevisionRow.number).where(RevisionRow.service == service))))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from aimass.control.context import Context
+from aimass.control.requests.owned import check_own_call
 from aimass.core.errors import NotFound
 from aimass.monitoring import tail
 from aimass.monitoring.payloads.payload import Payload
@@ -12,16 +13,20 @@ _FACTS = ("at", "request_id", "status", "service", "revision", "plan", "rows", "
 
 
 def trace(context: Context, request_id: str) -> dict[str, Any]:
-    """The line of the request log; ``NotFound`` where neither that nor a payload knows the request."""
+    """The line of the request log; ``NotFound`` where neither that nor a payload knows the request, ``Denied`` for
+    another account's."""
     record = tail.find(context.settings.home.logs, request_id)
-    if record is not None:
-        return record
-    for payload in read(context.settings.home, request_ids=[request_id]):
-        return _record(payload)
-    raise NotFound(unknown(context, request_id))
+    if record is None:
+        kept = read(context.settings.home, request_ids=[request_id])
+        if not kept:
+            raise NotFound(_unknown(context, request_id))
+        record = _record(kept[0])
+    with context.database.reading() as session:
+        check_own_call(session, context, record.get("service") or "", record.get("account") or "")
+    return record
 
 
-def unknown(context: Context, request_id: str) -> str:
+def _unknown(context: Context, request_id: str) -> str:
     """Why nothing is known of a request."""
     per_s = context.settings.request_log_per_s
     return (
@@ -31,21 +36,7 @@ def unknown(context: Context, request_id: str) -> str:
 
 
 def _record(payload: Payload) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        key: getattr(payload, key)
-        for key in (
-            "at",
-            "request_id",
-            "status",
-            "service",
-            "revision",
-            "plan",
-            "rows",
-            "protocol",
-            "key_id",
-            "account",
-        )
-    }
+    record: dict[str, Any] = {key: getattr(payload, key) for key in _FACTS}
     record["us"] = {**payload.us, "nodes": dict(payload.nodes_us)}
     if payload.degraded:
         record["degraded"] = payload.degraded.split(",")

@@ -1,14 +1,13 @@
 """Since when nothing older is to be kept: what an operator cleaned away must not come back from a replica's spill."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from aimass.core.home import write_whole
 
 FILE = "cleaned.json"
-EVERY = "*"  # service names hold no star
 
 
 class Cleaned:
@@ -30,7 +29,7 @@ class Cleaned:
 
 
 def marks(folder: Path) -> Mapping[str, float]:
-    """Service, or ``*``, and the time up to which everything of it is gone."""
+    """Service, and the time up to which everything of it is gone."""
     try:
         found: dict[str, float] = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError):
@@ -43,11 +42,10 @@ def is_cleaned(folder: Path) -> Callable[[str, float], bool]:
     found = marks(folder)
     if not found:
         return lambda service, at: False
-    every = found.get(EVERY, 0.0)
-    return lambda service, at: at <= max(every, found.get(service, 0.0))
+    return lambda service, at: at <= found.get(service, 0.0)
 
 
-def mark(folder: Path, service: str, at: float) -> None:
-    """From now on all of this service (``*``: of every one) up to this time is gone."""
+def mark(folder: Path, names: Collection[str], at: float) -> None:
+    """From now on all of these services up to this time is gone."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / FILE, json.dumps({**marks(folder), service: at}).encode())
+    write_whole(folder / FILE, json.dumps({**marks(folder), **dict.fromkeys(names, at)}).encode())

@@ -59,7 +59,8 @@ def spilt(folder: Path, service: str = "") -> list[Payload]:
     found = []
     for path in parts(folder / FOLDER):
         with suppress(FileNotFoundError):
-            for item in map(record.decode, records(path)):
+            payloads, _ = record.decode_all(records(path))  # ``storing`` tells of those that cannot be read
+            for item in payloads:
                 if service in ("", item.service) and not gone(item.service, item.at):
                     found.append(item)
     return found

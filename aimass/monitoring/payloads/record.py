@@ -1,6 +1,7 @@
 """A payload as one record of a spill file, and back."""
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -21,6 +22,17 @@ def encode(payload: Payload) -> bytes:
     ]
     head = orjson.dumps(facts)
     return b"".join((_HEAD.pack(len(head)), head, *(column.data for column in payload.columns)))
+
+
+def decode_all(found: Iterable[bytes]) -> tuple[list[Payload], Exception | None]:
+    """Those that are whole, and what was wrong with the last that is not."""
+    payloads, wrong = [], None
+    for data in found:
+        try:
+            payloads.append(decode(data))
+        except Exception as error:  # noqa: BLE001 - whatever is in it, it must not hide the others
+            wrong = error
+    return payloads, wrong
 
 
 def decode(data: bytes) -> Payload:

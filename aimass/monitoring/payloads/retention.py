@@ -1,18 +1,20 @@
 """How long payloads stay, and what is there: by age and size, as each service says."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aimass.monitoring.payloads.cleaning import EVERY, mark
+from aimass.monitoring.payloads.cleaning import mark
 from aimass.monitoring.payloads.reading import files, spilt
 from aimass.monitoring.payloads.secrets import day_of
+from aimass.monitoring.payloads.spill import FOLDER, set_aside
 from aimass.monitoring.payloads.storing import SUFFIX
 
 DAY_S = 86400.0
 MB = 1_000_000
+ASIDE_S = DAY_S  # for a look at what is wrong with it
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,13 @@ class Day:
 
 
 def sweep(folder: Path, keeps: Mapping[str, Keep], now: float) -> int:
-    """Remove what is older than its service keeps it, then the oldest until the rest fits; the bytes freed."""
+    """Remove what is older than its service keeps it, then the oldest until the rest fits; the bytes freed. What
+    was set aside goes after ``ASIDE_S``."""
     freed = 0
+    for path in set_aside(folder / FOLDER):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < now - ASIDE_S:
+                path.unlink()
     for place in folder.glob("service=*"):
         keep = keeps.get(place.name.partition("=")[2], Keep())
         found = []
@@ -54,17 +61,19 @@ def sweep(folder: Path, keeps: Mapping[str, Keep], now: float) -> int:
     return freed
 
 
-def clean(folder: Path, service: str, now: float) -> int:
-    """Remove all of a service, or of every one; the Parquet files' bytes. Replicas let go of the rest within
-    seconds."""
-    mark(folder, service or EVERY, now)
+def clean(folder: Path, names: Collection[str], now: float) -> int:
+    """Remove all of these services; the bytes of their files. Replicas let go of the rest within seconds. What was set
+    aside goes too: whose it is cannot be read."""
+    mark(folder, names, now)
     freed = 0
-    for path in files(folder, service):
-        with suppress(FileNotFoundError):
-            freed += path.stat().st_size
-            path.unlink()
-    for place in folder.glob(f"service={service or '*'}"):
-        _remove_empty(place)
+    for name in names:
+        for path in folder.glob(f"service={name}/day=*/*"):  # also what a writer that was killed has left half-written
+            with suppress(FileNotFoundError):
+                freed += path.stat().st_size
+                path.unlink()
+        _remove_empty(folder / f"service={name}")
+    for path in set_aside(folder / FOLDER):
+        path.unlink(missing_ok=True)
     return freed
 
 

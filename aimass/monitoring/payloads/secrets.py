@@ -46,7 +46,7 @@ class Secrets:
 
     def column(self, name: str, is_input: bool, array: Array, call: tuple[str, str, float], private: Private) -> Column:
         """A tensor as it may lie on disk. ``call``: request id, service, time. ``OSError`` where there is no key yet
-        and none can be written."""
+        and none can be written, ``Unavailable`` where its file holds none."""
         datatype, shape = datatype_of(array.dtype), tuple(array.shape)
         if name in private.mask:
             return Column(name, is_input, datatype, shape, Form.MASKED, self._mask(name, array, call[1]))
@@ -113,14 +113,38 @@ def _about(request_id: str, name: str) -> bytes:
 
 
 def _read_key(path: Path) -> bytes:
-    """The key; whoever comes first makes it, and all others take that one."""
-    with suppress(FileNotFoundError):
-        return bytes.fromhex(path.read_text())
+    """The key; whoever comes first makes it, and all others take that one. ``Unavailable`` where the file holds none:
+    under an empty one anybody could read what was encrypted."""
+    if not path.exists():
+        _make_key(path)
+    try:
+        key = bytes.fromhex(path.read_text())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise Unavailable(
+            f"{path} holds no key of {KEY_BYTES} bytes in hex; put its copy back, or remove it for a new key, under "
+            "which what was encrypted before cannot be read"
+        )
+    return key
+
+
+def _make_key(path: Path) -> None:
     mine = path.with_name(f"{path.name}.{os.getpid()}.new")
     write_whole(mine, os.urandom(KEY_BYTES).hex().encode())
     try:
+        _sync(mine)
         with suppress(FileExistsError):
             os.link(mine, path)
     finally:
         mine.unlink(missing_ok=True)
-    return bytes.fromhex(path.read_text())
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Once in a home's life: a power loss must not leave a name without its bytes."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 FOLDER = "spill"
 SUFFIX = ".spill"
+ASIDE = ".aside"  # of a part that does not become Parquet
 PART_BYTES = 16 * 1024 * 1024  # a part is read whole when it becomes Parquet
 PART_S = 900.0
 BACKLOG_BYTES = 1024**3  # of all parts in the folder: more come only while nobody takes them away
@@ -98,6 +99,17 @@ def records(path: Path) -> Iterator[bytes]:
 def parts(folder: Path) -> list[Path]:
     """Of all replicas, dead and alive."""
     return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def put_aside(path: Path) -> Path:
+    """Out of the way of those behind it; where it lies now."""
+    os.utime(path)  # it stays for as long from now on
+    return path.rename(path.with_suffix(ASIDE))
+
+
+def set_aside(folder: Path) -> list[Path]:
+    """Parts that were put out of the way."""
+    return sorted(folder.glob(f"*{ASIDE}"))
 
 
 def size_bytes(folder: Path) -> int:

@@ -5,9 +5,9 @@ whoever is killed in between does the same again.
 """
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -18,21 +18,29 @@ from aimass.monitoring.payloads.cleaning import is_cleaned
 from aimass.monitoring.payloads.parquet import to_table
 from aimass.monitoring.payloads.payload import Payload
 from aimass.monitoring.payloads.secrets import day_of
-from aimass.monitoring.payloads.spill import FOLDER, parts, records
+from aimass.monitoring.payloads.spill import FOLDER, parts, put_aside, records
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIX = ".parquet"
 
+_log = logging.getLogger(__name__)
+
 
 def store(folder: Path) -> int:
-    """Take over every part that is not written any more; the number of calls. ``OSError`` as the disk says it: what
-    could not be stored stays where it is."""
-    stored = 0
+    """Take over every part that is not written any more; the number of calls. A part that cannot be read is set aside.
+    ``OSError`` as the disk says it, after all were tried: what could not be stored stays where it is."""
+    stored, refused = 0, None
     for path in parts(folder / FOLDER):
-        with suppress(FileNotFoundError):  # somebody else took it
+        try:
             stored += _store_part(folder, path)
+        except FileNotFoundError:
+            pass  # somebody else took it
+        except OSError as error:
+            refused = error
+    if refused is not None:
+        raise refused
     return stored
 
 
@@ -57,14 +65,29 @@ def _store_part(folder: Path, path: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 0  # its owner lives, or somebody stores it just now
-        gone = is_cleaned(folder)
-        payloads = [item for item in map(record.decode, records(path)) if not gone(item.service, item.at)]
-        for payload_group in _groups(payloads):
-            _write(folder, path.stem, payload_group)
-        path.unlink()
-        return len(payloads)
+        return _move(folder, path)
     finally:
         os.close(descriptor)
+
+
+def _move(folder: Path, path: Path) -> int:
+    """A part's calls to Parquet, and the part away: removed, or set aside where some of it does not become Parquet."""
+    gone = is_cleaned(folder)
+    payloads, wrong = record.decode_all(records(path))
+    stored = 0
+    for payload_group in _groups(item for item in payloads if not gone(item.service, item.at)):
+        try:
+            _write(folder, path.stem, payload_group)
+            stored += len(payload_group)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one revision's calls must not keep all behind them from Parquet
+            wrong = error
+    if wrong is None:
+        path.unlink()
+    else:
+        _log.error("some calls cannot be stored; %s is kept for a day", put_aside(path), exc_info=wrong)
+    return stored
 
 
 def _groups(payloads: Iterable[Payload]) -> Iterable[list[Payload]]:

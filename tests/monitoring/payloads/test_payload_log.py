@@ -266,7 +266,7 @@ def test_what_was_cleaned_does_not_come_back_from_a_living_spill(
     log.offer(taken("old"))
     log.offer(taken("other", service="wine"))
     _until(lambda: len(_ids(tmp_path)) == 2)
-    retention.clean(tmp_path / "payloads", "iris", NOON)
+    retention.clean(tmp_path / "payloads", ["iris"], NOON)
     assert _ids(tmp_path) == ["other"]
     _until(lambda: store(tmp_path / "payloads") == 1)
     log.offer(taken("new", at=NOON + 1))
@@ -274,5 +274,5 @@ def test_what_was_cleaned_does_not_come_back_from_a_living_spill(
     store(tmp_path / "payloads")
     assert _ids(tmp_path) == ["other", "new"]
     assert b"old" not in everything(tmp_path / "payloads")
-    retention.clean(tmp_path / "payloads", "", NOON + 2)
+    retention.clean(tmp_path / "payloads", ["iris", "wine"], NOON + 2)
     assert _ids(tmp_path) == [] and retention.services(tmp_path / "payloads") == []
