@@ -7,7 +7,7 @@ a key from the gateway's state               ``KEY_S`` after its expiry; its row
 ``*.new`` in journal, marks, feedback, spill nobody holds its lock: its process died while it was making the file
 ``*.tmp`` in the home and of payloads        ``PARTIAL_S`` after it was written: its writer died before it was whole
 ``payload-key.*.new``                        likewise
-a folder of the cache                        ``CACHE_S`` after it was last loaded from, if no kept revision and no shadow has it
+a folder of the cache                        ``CACHE_S`` after its last load, if no kept revision or shadow has it
 ===========================================  ==========================================================================
 
 Others see to the rest: ``nodes`` to applications of old revisions, ``repair`` to turns of dead processes, ``draining``
