@@ -1,4 +1,5 @@
-"""What looks on while calls are answered: shadows, the payload log. Nobody waits for it, and it fails nobody."""
+"""What looks on while calls are answered: shadows, receipts, the payload log, spans. Nobody waits for it, and it fails
+nobody."""
 
 from typing import TYPE_CHECKING, Protocol
 

@@ -1,4 +1,5 @@
-"""Request logs nobody will read any more: too old, or too many. Replicas that are gone leave theirs behind."""
+"""Request logs and receipts nobody will read any more: too old, or too many. Replicas that are gone leave theirs
+behind."""
 
 from pathlib import Path
 

@@ -8,8 +8,8 @@ import numpy as np
 from aimass.core.batch import Array
 from aimass.serving.shadows.comparing import Compared
 from aimass.serving.shadows.figures import DISTANCES, SECONDS, bucket_of, buckets_of
+from aimass.serving.shadows.pairing import PRIMARY, SHADOW
 
-PRIMARY, SHADOW = "primary", "shadow"
 EVENTS = {
     "calls": ("Calls that a shadow ran too, and that were compared.", ""),
     "errors": ("Calls that a shadow failed at.", ""),

@@ -8,7 +8,7 @@ from time import perf_counter, thread_time
 from aimass.core.batch import Batch, concat
 from aimass.core.errors import AimassError, Unavailable
 from aimass.core.events import Trace
-from aimass.gateway.shadows.counts import PRIMARY, SHADOW, Lone, Outcome
+from aimass.gateway.shadows.counts import Lone, Outcome
 from aimass.gateway.shadows.queue import Mirrored
 from aimass.serving.engine.flight import FlowCall
 from aimass.serving.engine.flow import Flow
@@ -16,6 +16,7 @@ from aimass.serving.engine.nodes import Threads
 from aimass.serving.loader import LoadedPlan
 from aimass.serving.shadows.beside import Beside
 from aimass.serving.shadows.comparing import Compared, Comparer
+from aimass.serving.shadows.pairing import PRIMARY, SHADOW
 
 Timed = tuple[Batch, dict[str, Lone]]
 

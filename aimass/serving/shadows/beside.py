@@ -17,7 +17,7 @@ class Beside:
     def split(self, outputs: Batch) -> tuple[Batch, Batch]:
         """What the node gave, and what its candidate did, by the names that both have."""
         primary, shadow = (
-            {name.removeprefix(whose): array for name, array in outputs.items() if name.startswith(whose)}
+            {name.removeprefix(f"{whose}."): array for name, array in outputs.items() if name.startswith(f"{whose}.")}
             for whose in (PRIMARY, SHADOW)
         )
         return primary, shadow
@@ -25,13 +25,13 @@ class Beside:
     def parts(self, node_s: Mapping[str, float]) -> dict[str, float]:
         """The seconds that each took, out of those of all the plan's nodes; by who."""
         candidate = sum(seconds for name, seconds in node_s.items() if name.startswith(MARK))
-        return {"primary": node_s.get(self.node, 0.0), "shadow": candidate}
+        return {PRIMARY: node_s.get(self.node, 0.0), SHADOW: candidate}
 
 
 def specs_of(outputs: Sequence[TensorSpec], whose: str) -> list[TensorSpec]:
-    """The outputs of one of both, under their own names."""
+    """The outputs of ``PRIMARY`` or ``SHADOW``, under their own names."""
     return [
-        TensorSpec(spec.name.removeprefix(whose), spec.datatype, spec.shape)
+        TensorSpec(spec.name.removeprefix(f"{whose}."), spec.datatype, spec.shape)
         for spec in outputs
-        if spec.name.startswith(whose)
+        if spec.name.startswith(f"{whose}.")
     ]

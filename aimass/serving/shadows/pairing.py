@@ -13,8 +13,8 @@ from aimass.graph.places import Place
 
 MARK = "~"  # which no name of a document holds; the candidate's nodes begin with it
 CANDIDATE = "candidate"
-PRIMARY, SHADOW = "primary.", "shadow."
-"""What the outputs' names begin with."""
+PRIMARY, SHADOW = "primary", "shadow"
+"""Who is meant: the node, or its candidate. An output's name begins with one of them and a dot."""
 
 
 def beside(graph: Graph, name: str, ref: str, lookup: Lookup, check_combiner: CheckCombiner | None = None) -> Graph:
@@ -46,8 +46,8 @@ def beside(graph: Graph, name: str, ref: str, lookup: Lookup, check_combiner: Ch
         inputs=graph.inputs,
         nodes=(*kept, *added),
         outputs=(
-            *(replace(spec, name=PRIMARY + spec.name) for spec in outputs),
-            *(replace(found[spec.name][1], name=SHADOW + spec.name) for spec in outputs),
+            *(replace(spec, name=f"{PRIMARY}.{spec.name}") for spec in outputs),
+            *(replace(found[spec.name][1], name=f"{SHADOW}.{spec.name}") for spec in outputs),
         ),
         sources=(
             *(Source(node.name, spec.name) for spec in outputs),

@@ -14,7 +14,7 @@ from aimass.gateway.metrics import merge, render
 from aimass.gateway.residency.asleep import AsleepPlan
 from aimass.gateway.shadows import shadowing as timing
 from aimass.gateway.shadows.lane import PLACES, place
-from aimass.gateway.shadows.queue import Bound
+from aimass.gateway.shadows.queue import TOGETHER_ROWS, Bound
 from aimass.gateway.state import ShadowState
 from aimass.serving.loader import LoadedPlan, load
 from aimass.testing.gateway import StubPlan, layout, real_plan, scores
@@ -218,3 +218,17 @@ async def test_no_more_than_a_few_calls_wait_to_be_copied(
     monkeypatch.setattr(timing, "PENDING_BYTES", 1)
     await watched.call(ROWS[14])
     assert watched.bound.held_rows == 15
+
+
+async def test_large_calls_run_as_soon_as_their_rows_are_enough_for_a_batch(
+    tmp_path: Path, plan: LoadedPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls of 64 rows: 256 of them would not fit into the queue, 16 are a batch."""
+    monkeypatch.setattr(timing, "LOOK_S", 3600.0)
+    monkeypatch.setattr(timing, "LONE_S", 3600.0)
+    watched, large = watch(tmp_path, plan, StubPlan(other).loaded), some_rows(64)
+    await watched.call(*[large] * 15)
+    await until(lambda: watched.bound.held_rows == 15 * 64)
+    await watched.call(large)
+    await until(lambda: watched.counted().get("calls") == 16)
+    assert watched.counted()["rows"] == TOGETHER_ROWS and "dropped:full" not in watched.counted()
