@@ -76,10 +76,10 @@ class Reconciler:
             Work("current", self._keep_current, needs_lease=False),
             Work("payloads", partial(tend, self._context), needs_lease=True, every_s=TEND_S),
             Work("aside", self._keep_aside, needs_lease=False),
-            Work("traffic", Following(self._context).keep, needs_lease=True),
+            Work("traffic", Following(self._context, self._lease).keep, needs_lease=True),
             Work("repair", self._repair, needs_lease=True),
             Work("sweep", self._sweep, needs_lease=True, every_s=SWEEP_S),
-            Work("rollouts", Rollouts(self._context).look, needs_lease=True, every_s=ROLLOUTS_S),
+            Work("rollouts", Rollouts(self._context, self._lease).look, needs_lease=True, every_s=ROLLOUTS_S),
             Work("applications", self._keep_applications, needs_lease=True),
             Work("nodes", self._keep_nodes, needs_lease=False, wake=self._pushed),  # looks; only who leads acts
         ]

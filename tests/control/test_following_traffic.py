@@ -5,11 +5,13 @@ from collections.abc import Mapping
 import pytest
 
 from aimass.control import deploy as verbs
+from aimass.control.leases.lease import LEADER, LEASE_S, Lease
 from aimass.control.traffic.following import Following
 from aimass.control.traffic.splitting import Wish, show, split
 from aimass.database.feedback_tables import FeedbackSumRow
 from aimass.testing.desk import Desk
 from aimass.testing.desk import service_document as service
+from aimass.testing.rollouts.stage import lead
 
 STEPS = {"steps": [1, 5, 25, 100], "every_s": 60}
 
@@ -19,7 +21,7 @@ def following(desk: Desk) -> Following:
     for factor in (3.0, 5.0):
         verbs.deploy(desk.context, service(desk.register("times", factor)))
     verbs.rollback(desk.context, "twice")
-    return Following(desk.context)
+    return Following(desk.context, lead(desk))
 
 
 def weights(desk: Desk) -> Mapping[int, float]:
@@ -70,6 +72,18 @@ def test_traffic_waits_while_somebody_changes_the_service(desk: Desk, following:
     with desk.context.turns.of("twice"):
         assert following.keep() == []
     assert following.keep() == ["twice"]
+
+
+def test_who_has_lost_the_lease_moves_nothing(desk: Desk, following: Following) -> None:
+    split(desk.context, "twice", Wish({"2": 100}, "steps", STEPS))
+    desk.clock.advance(60)
+    other = Lease(desk.context.database, LEADER, desk.clock)
+    assert not other.keep()
+    desk.clock.advance(LEASE_S)
+    assert other.keep()
+    assert following.keep() == []
+    assert weights(desk) == {1: 99, 2: 1}
+    assert Following(desk.context, other).keep() == ["twice"]
 
 
 def test_a_bandit_follows_its_rewards_in_moves_that_can_be_read(desk: Desk, following: Following) -> None:

@@ -95,7 +95,7 @@ class Turns:
             if self._write(turn):
                 return turn
             if time.monotonic() >= until:
-                raise Conflict(f"{service} is being deployed just now; try again when that is done")
+                raise Conflict(f"{service} is being changed just now{self._by(service)}; try again when that is done")
             time.sleep(AGAIN_S)
 
     def _write(self, turn: Turn) -> bool:
@@ -108,16 +108,26 @@ class Turns:
             until=turn.since + LOST_S,
             note={},
         )
-        with suppress(IntegrityError), self._database.session() as session:
-            for ended in self._unended:
-                self.give_back(session, ended)
-            if session.get(LeaseRow, row.name) is not None:
-                return False
-            session.add(row)
-            session.flush()
-            self._unended.clear()
-            return True
-        return False
+        given_back = list(self._unended)  # other threads may add to them meanwhile
+        try:
+            with self._database.session() as session:
+                for ended in given_back:
+                    self.give_back(session, ended)
+                is_free = session.get(LeaseRow, row.name) is None
+                if is_free:
+                    session.add(row)
+        except IntegrityError:
+            return False
+        for ended in given_back:
+            with suppress(ValueError):  # another thread has given it back too
+                self._unended.remove(ended)
+        return is_free
+
+    def _by(self, service: str) -> str:
+        """Who has the service's turn, for people; empty if it has just ended."""
+        with self._database.reading() as session:
+            row = session.get(LeaseRow, PREFIX + service)
+        return f" by {Turn(service, row.holder, row.since).holder_in_words}" if row else ""
 
     def _end(self, turn: Turn) -> None:
         try:

@@ -76,6 +76,7 @@ def ready(context: Context, service: str, numbers: set[int], why: str, anew: boo
         if is_written:
             _hold(session, context, service, now, sorted(now.readied | set(coming)), f"readies {_named(coming)}: {why}")
             context.turns.note(session, service, {READIED: coming})
+        before = now.readied
         state = state_number.bump(session)  # so that replicas try again what they could not load before
     wrong: Exception | None = Unavailable("nobody waited for it any more")
     try:
@@ -83,7 +84,9 @@ def ready(context: Context, service: str, numbers: set[int], why: str, anew: boo
     finally:
         if wrong is not None and is_written:
             with context.database.session() as session:
-                _hold(session, context, service, now, sorted(now.readied), f"leaves {_named(coming)} again: {wrong}")
+                now = standings(session, service)[service]  # a rollout may have moved traffic meanwhile
+                rest = sorted(now.readied - (set(coming) - before))
+                _hold(session, context, service, now, rest, f"leaves {_named(coming)} again: {wrong}")
                 context.turns.note(session, service, {})
                 state_number.bump(session)
     if wrong is not None:
@@ -94,6 +97,7 @@ def shift(context: Context, service: str, aim: Aim, why: str) -> Pushed:
     """Move traffic to revisions that are loaded; who acknowledged."""
     with context.database.session() as session:
         write(session, context, service, aim, why)
+        context.turns.note(session, service, {})  # what was half done is done
         state = state_number.bump(session)
     return context.pusher.push(state)
 
@@ -109,7 +113,6 @@ def write(session: Session, context: Context, service: str, aim: Aim, why: str) 
     row.course = course
     row.pieces = [list(piece) for piece in recut(now.pieces, traffic.shares())]
     session.add(row)
-    context.turns.note(session, service, {})  # what was half done is done
 
 
 def leave(session: Session, context: Context, service: str, numbers: set[int], why: str) -> bool:
@@ -121,20 +124,17 @@ def leave(session: Session, context: Context, service: str, numbers: set[int], w
     return True
 
 
-def go_on(context: Context, service: str, now: Standing, shares: Weights) -> bool:
-    """The policy of ``now`` has come to these shares. Whether they are in force now: not where somebody moved traffic
+def go_on(session: Session, context: Context, service: str, now: Standing, shares: Weights) -> int:
+    """The policy of ``now`` has come to these shares. The number of the state to push; 0 where somebody moved traffic
     since. For who has the turn."""
-    with context.database.session() as session:
-        if standings(session, service)[service] != now:
-            return False
-        aim = Aim(dict.fromkeys(now.readied, 0.0), now.policy, now.options)
-        row = _row(context, service, aim, shares, f"{now.policy} went on by itself")
-        row.course = None if now.course is None else dict(now.course)
-        row.pieces = [list(piece) for piece in recut(now.pieces, shares)]
-        session.add(row)
-        state = state_number.bump(session)
-    context.pusher.push(state)
-    return True
+    if standings(session, service)[service] != now:
+        return 0
+    aim = Aim(dict.fromkeys(now.readied, 0.0), now.policy, now.options)
+    row = _row(context, service, aim, shares, f"{now.policy} went on by itself")
+    row.course = None if now.course is None else dict(now.course)
+    row.pieces = [list(piece) for piece in recut(now.pieces, shares)]
+    session.add(row)
+    return state_number.bump(session)
 
 
 def end(session: Session, context: Context, service: str, why: str) -> None:

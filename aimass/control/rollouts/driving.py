@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
+from aimass.control.leases.lease import Lease
 from aimass.control.pushing import Overview
 from aimass.control.revisions import traffic
 from aimass.control.revisions.aside import asides, say
@@ -20,7 +21,7 @@ from aimass.control.revisions.standing import Standing, standings
 from aimass.control.rollouts.counting import tally
 from aimass.control.rollouts.deciding import Decision, Progress, decide
 from aimass.control.rollouts.record import ACTIVE, Rollout, State, active, add_move, newest, weights
-from aimass.core.errors import AimassError
+from aimass.core.errors import AimassError, Invalid
 from aimass.database import state_number
 from aimass.database.rollout_tables import RolloutLookRow, RolloutMemoryRow
 from aimass.database.tables import TrafficMoveRow
@@ -86,8 +87,8 @@ def keep(session: Session, rollout: int, memory: Memory, said: list[dict[str, An
 class Rollouts:
     """One process at a time looks, the one that has the reconciler's lease."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, lease: Lease) -> None:
+        self._context, self._lease = context, lease
 
     def look(self) -> None:
         """Once at every rollout that goes on."""
@@ -101,6 +102,8 @@ class Rollouts:
                 self._look(rollout.service, overview)
             except AimassError as error:
                 _log.warning("the rollout of %s/%d: %s", rollout.service, rollout.revision, error)
+            except Exception:  # noqa: BLE001 - the others are watched all the same
+                _log.exception("the rollout of %s/%d", rollout.service, rollout.revision)
 
     def _is_due(self, session: Session, rollout: Rollout) -> bool:
         now = self._context.clock.now()
@@ -109,24 +112,42 @@ class Rollouts:
         return memory is None or not 0 <= now - memory.at < rest_s
 
     def _look(self, service: str, overview: Overview) -> None:
-        """In one transaction, so that whoever paused, promoted or aborted it meanwhile was first or comes after."""
-        with self._context.database.session() as session:
+        """In one transaction, so that whoever paused, promoted or aborted it meanwhile was first or comes after; and a
+        process that has lost the lease sets no memory back to what it had counted itself."""
+        with self._lease.session() as session:
             rollout = newest(session, service)
             if rollout is None or rollout.state not in ACTIVE:
                 return
             now = standings(session, service)[service]
-            memory, judgements = self._judge(session, rollout, overview)
-            decision = self._outside(session, rollout, now, overview) or decide(
-                self._progress(rollout, memory), judgements
-            )
-            said = [item.to_json() for item in judgements]
-            at = self._context.clock.now()
-            if self._is_worth_keeping(session, rollout, decision, at):
-                session.merge(RolloutLookRow(rollout=rollout.id, at=at, share=rollout.share, evidence=said))
-            keep(session, rollout.id, memory.start() if decision.step > rollout.step else memory, said, at)
+            outside = self._outside(session, rollout, now, overview)
+            said: list[dict[str, Any]] = []
+            try:
+                guards = rollout.plan.made()
+            except Invalid as error:
+                decision = outside or _unwatched(rollout, error)
+            else:
+                decision, said = self._watch(session, rollout, guards, overview, outside)
             state = self._take(session, rollout, now, decision, said)
         if state:
             self._context.pusher.push(state)
+
+    def _watch(
+        self,
+        session: Session,
+        rollout: Rollout,
+        guards: Mapping[str, Guard],
+        overview: Overview,
+        outside: Decision | None,
+    ) -> tuple[Decision, list[dict[str, Any]]]:
+        """What is decided, and what the guards said; both are kept."""
+        memory, judgements = self._judge(session, rollout, guards, overview)
+        decision = outside or decide(self._progress(rollout, memory), judgements)
+        said = [item.to_json() for item in judgements]
+        at = self._context.clock.now()
+        if self._is_worth_keeping(session, rollout, decision, at):
+            session.merge(RolloutLookRow(rollout=rollout.id, at=at, share=rollout.share, evidence=said))
+        keep(session, rollout.id, memory.start() if decision.step > rollout.step else memory, said, at)
+        return decision, said
 
     @staticmethod
     def _is_worth_keeping(session: Session, rollout: Rollout, decision: Decision, at: float) -> bool:
@@ -135,9 +156,11 @@ class Rollouts:
         is_turn = (decision.state, decision.step) != (rollout.state, rollout.step)
         return is_turn or last is None or at - last >= (at - rollout.began_at) / KEPT_LOOKS
 
-    def _judge(self, session: Session, rollout: Rollout, overview: Overview) -> tuple[Memory, list[Judgement]]:
+    @staticmethod
+    def _judge(
+        session: Session, rollout: Rollout, guards: Mapping[str, Guard], overview: Overview
+    ) -> tuple[Memory, list[Judgement]]:
         plan, service = rollout.plan, rollout.service
-        guards = plan.made()
         baseline, candidate = (
             tally(session, overview.counts, service, number, plan.bound_s)
             for number in (rollout.baseline, rollout.revision)
@@ -164,9 +187,8 @@ class Rollouts:
     @staticmethod
     def _outside(session: Session, rollout: Rollout, now: Standing, overview: Overview) -> Decision | None:
         """What ends a rollout whatever was counted."""
-        if not _is_split(now, rollout):
-            last = session.query(TrafficMoveRow).filter_by(service=rollout.service).order_by(TrafficMoveRow.id.desc())
-            return Decision(State.ABORTED, rollout.step, f"traffic was moved otherwise: {last[0].why}")
+        if not is_split(now, rollout):
+            return Decision(State.ABORTED, rollout.step, moved_otherwise(session, rollout.service))
         aside = asides(session).get((rollout.service, rollout.revision))
         if aside is not None:
             return Decision(State.RETURNED, rollout.step, f"revision {rollout.revision} {say(aside)}")
@@ -183,23 +205,37 @@ class Rollouts:
         after = replace(rollout, state=decision.state, step=decision.step)
         who, at = self._context.who, self._context.clock.now()
         add_move(session, rollout.id, (decision.state, decision.step, after.share), (who, decision.why, at), evidence)
-        if after.share == rollout.share or not _is_split(now, rollout):
+        if after.share == rollout.share or not is_split(now, rollout):
             return 0
         return move_to(session, self._context, after, f"rollout of revision {rollout.revision}: {decision.why}")
 
 
 def move_to(session: Session, context: Context, rollout: Rollout, why: str) -> int:
-    """Its traffic as its state says, by the policy that the service has; the number of the state to push."""
+    """Its traffic as its state says, by the policy that the service has, and what is held ready beside it; the number
+    of the state to push."""
     now = standings(session, rollout.service)[rollout.service]
-    aim = traffic.Aim(weights(rollout, rollout.share), now.policy, now.options)
+    shares = {**dict.fromkeys(now.readied, 0.0), **weights(rollout, rollout.share)}
+    aim = traffic.Aim(shares, now.policy, now.options)
     traffic.write(session, context, rollout.service, aim, why)
     return state_number.bump(session)
 
 
-def _is_split(now: Standing, rollout: Rollout) -> bool:
+def is_split(now: Standing, rollout: Rollout) -> bool:
     """Whether traffic goes where the rollout put it."""
     there, ours = dict(now.weights), rollout.weights
     return there.keys() == ours.keys() and all(abs(there[number] - ours[number]) < SAME for number in ours)
+
+
+def moved_otherwise(session: Session, service: str) -> str:
+    """What ended a rollout that is not split any more, in words."""
+    last = session.query(TrafficMoveRow).filter_by(service=service).order_by(TrafficMoveRow.id.desc())
+    return f"traffic was moved otherwise: {last[0].why}"
+
+
+def _unwatched(rollout: Rollout, error: Invalid) -> Decision:
+    """It stays where it is until somebody promotes or aborts it."""
+    state = State.PAUSED if rollout.state is State.PAUSED else State.HOLDING
+    return Decision(state, rollout.step, f"nobody can watch it: {error}")
 
 
 def _read(row: RolloutMemoryRow, guards: Mapping[str, Guard]) -> Memory:

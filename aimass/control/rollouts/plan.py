@@ -18,7 +18,8 @@ MAX_STEPS = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """Checked when it is made: ``Invalid`` names the field."""
+    """Checked when it is made: ``Invalid`` names the field. Guards are, by ``made``: a plan that is stored outlives a
+    plug-in."""
 
     steps: tuple[float, ...] = STEPS  # per cent of the candidate
     guards: tuple[str, ...] = ALWAYS
@@ -39,10 +40,9 @@ class Plan:
             if name not in self.guards:
                 named = ", ".join(self.guards) or "none"
                 raise Invalid(f"guard {name} is given a tolerance and is not asked for; guards: {named}", "tolerate")
-        self.made()
 
     def made(self) -> dict[str, Guard]:
-        """The guards by name."""
+        """The guards by name; ``Invalid`` for one that is not there, or tolerates what makes no sense."""
         return {name: make_guard(name, self.tolerances.get(name)) for name in self.guards}
 
     @property

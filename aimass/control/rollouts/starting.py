@@ -109,7 +109,9 @@ def _fitting(session: Session, counts: Snapshot, wish: Wish, who: tuple[str, int
 
 
 def _plan(wish: Wish, guards: tuple[str, ...], bound_s: float) -> Plan:
-    return Plan(wish.steps, guards, dict(wish.tolerances), wish.least_requests, wish.least_s, bound_s)
+    plan = Plan(wish.steps, guards, dict(wish.tolerances), wish.least_requests, wish.least_s, bound_s)
+    plan.made()  # a guard that is not there is said now
+    return plan
 
 
 def _begin(
@@ -129,6 +131,7 @@ def _begin(
         raise Bug(f"the rollout of {service} that was just stored is not there")
     counted = [tally(session, overview.counts, service, number, plan.bound_s) for number in (baseline, revision)]
     keep(session, rollout.id, open_memory(rollout, counted[0], counted[1]), [], at)
+    context.turns.note(session, service, {})  # what was readied takes calls
     return rollout, move_to(session, context, rollout, why)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.pushing import Pushed
 from aimass.control.revisions.standing import standings
-from aimass.control.rollouts.driving import move_to
+from aimass.control.rollouts.driving import is_split, move_to, moved_otherwise
 from aimass.control.rollouts.record import ACTIVE, Rollout, State, add_move, newest
 from aimass.control.rollouts.showing import Done, done
 from aimass.core.errors import Conflict
@@ -40,8 +40,12 @@ def _change(context: Context, service: str, state: State, why: str, said: str) -
     pushed = Pushed()
     with context.turns.of(service):
         with context.database.session() as session:
-            standings(session, service)  # an unknown service is said to be one
+            now = standings(session, service)[service]  # an unknown service is said to be one
             before = _going(session, service)
+            if not is_split(now, before):
+                raise Conflict(
+                    f"the rollout of {service} is over: {moved_otherwise(session, service)}; nothing was changed"
+                )
             if state is State.RUNNING and before.state is not State.PAUSED:
                 raise Conflict(f"the rollout of {service} is not paused; pause it with: aimass pause {service}")
             if state is before.state:

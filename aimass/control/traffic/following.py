@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
+from aimass.control.leases.lease import Lease
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.revisions.traffic import go_on
 from aimass.core.errors import AimassError, Conflict
@@ -52,10 +53,10 @@ def wanted(session: Session, service: str, now: Standing, at: float) -> dict[int
 
 
 class Following:
-    """A work of the reconciler: ``keep`` moves what is due."""
+    """A work of the reconciler: ``keep`` moves what is due, as long as ``lease`` is its own."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, lease: Lease) -> None:
+        self._context, self._lease = context, lease
         self._said: dict[str, str] = {}
 
     def keep(self) -> list[str]:
@@ -71,11 +72,18 @@ class Following:
                 now = standings(session, service)[service]
                 shares = wanted(session, service, now, context.clock.now())
             if shares is not None:
-                with suppress(Conflict), context.turns.of(service):  # who changes it now goes first
-                    return go_on(context, service, now, shares)
+                with suppress(Conflict), context.turns.of(service):  # who changes it now, or leads now, goes first
+                    return self._go_on(service, now, shares)
         except AimassError as error:
             why = str(error)
             if self._said.get(service) != why:
                 _log.warning("traffic of %s stays where it is: %s", service, why)
         self._said[service] = why
         return False
+
+    def _go_on(self, service: str, now: Standing, shares: Weights) -> bool:
+        with self._lease.session() as session:
+            state = go_on(session, self._context, service, now, shares)
+        if state:
+            self._context.pusher.push(state)
+        return state > 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aimass.control import deploy as verbs
+from aimass.control.leases.lease import LEADER, Lease
 from aimass.control.rollouts.driving import Rollouts
 from aimass.control.rollouts.showing import show
 from aimass.control.rollouts.starting import Wish, start
@@ -23,6 +24,13 @@ class Stage:
 
     desk: Desk
     rollouts: Rollouts
+    lease: Lease
+
+    def change_leader(self) -> None:
+        """Another process takes the lease over, and looks from here on."""
+        self.lease.release()
+        self.lease = lead(self.desk)
+        self.rollouts = Rollouts(self.desk.context, self.lease)
 
     def begin(self, steps: tuple[float, ...] = (10.0, 50.0, 100.0), **wish: Any) -> str:
         """Starts a rollout of revision 2; what is said."""
@@ -51,6 +59,13 @@ class Stage:
         return [dict(replica.state.services[0].weights) for replica in self.desk.pusher.replicas]
 
 
+def lead(desk: Desk) -> Lease:
+    """The reconciler's lease, taken."""
+    lease = Lease(desk.context.database, LEADER, desk.clock)
+    lease.keep()
+    return lease
+
+
 @contextmanager
 def open_stage(folder: Path) -> Iterator[Stage]:
     """With calls of before, so that the older revision has a p95."""
@@ -59,4 +74,5 @@ def open_stage(folder: Path) -> Iterator[Stage]:
         verbs.deploy(desk.context, service_document(desk.register("double", 3.0), SERVICE))
         verbs.rollback(desk.context, SERVICE)
         count_calls(desk.pusher.counts, SERVICE, OLD, 5000)
-        yield Stage(desk, Rollouts(desk.context))
+        lease = lead(desk)
+        yield Stage(desk, Rollouts(desk.context, lease), lease)

@@ -7,7 +7,6 @@ import pytest
 from aimass.control import deploy as deploying
 from aimass.control.context import Context
 from aimass.control.rollouts import verbs
-from aimass.control.rollouts.driving import Rollouts
 from aimass.control.rollouts.showing import show
 from aimass.database.feedback_tables import FeedbackSumRow
 from aimass.database.rollout_tables import RolloutLookRow
@@ -51,11 +50,11 @@ def test_a_revision_whose_calls_fail_is_returned_with_the_evidence(stage: Stage)
     assert found["moves"][-1]["at"] - found["started_at"] <= 5.0
 
 
-def test_a_slow_revision_is_returned(stage: Stage) -> None:
-    stage.begin()
+@pytest.mark.parametrize("guard", ["latency", "cost"])
+def test_a_slow_revision_is_returned(stage: Stage, guard: str) -> None:
+    stage.begin(guards=(guard,))
     found = stage.look(8, seconds=0.02)
-    assert found["state"] == "returned"
-    assert "latency" in found["why"] or "cost" in found["why"]
+    assert (found["state"], found["why"].partition(":")[0]) == ("returned", guard)
 
 
 def test_what_was_returned_takes_no_traffic_by_itself(stage: Stage) -> None:
@@ -131,7 +130,7 @@ def test_another_process_goes_on_where_one_died(stage: Stage) -> None:
     """Every look by a reconciler of its own comes to what one alone comes to."""
     stage.begin(guards=("errors",))
     for _ in range(30):
-        stage.rollouts = Rollouts(stage.desk.context)
+        stage.change_leader()
         stage.look(1, failed=4)
         if stage.shown["state"] == "returned":
             break
