@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aimass.monitoring.feedback import receipts as reading
 from aimass.monitoring.feedback.book import BOOKS, Book, Books
 from aimass.monitoring.feedback.receipt import Receipt, Shared, encode
-from aimass.monitoring.feedback.receipts import Receipts
+from aimass.monitoring.feedback.receipts import Part, Receipts
 
 PREFIX = "0123abcd" + "0001924a5f3"
 SHARED = Shared("digits", 7, "default", 1.0)
@@ -106,7 +106,15 @@ def test_more_files_than_may_be_open_are_all_looked_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, bound: int
 ) -> None:
     """Two calls in each of five files; each call may be in the next three files as well."""
+    open_at_once: list[int] = []
+
+    class Seen(Part):
+        def read_on(self) -> None:
+            open_at_once.append(len(_open_files(tmp_path)))
+            super().read_on()
+
     monkeypatch.setattr(reading, name, bound)
+    monkeypatch.setattr(reading, "Part", Seen)
     book = Book(tmp_path, PREFIX, part_bytes=150)
     for number in range(1, 11):
         _write(book, [number])
@@ -116,7 +124,10 @@ def test_more_files_than_may_be_open_are_all_looked_into(
         wanted = {_id(number) for number in range(1, 11)}
         for _ in range(3):
             assert receipts.find(wanted).keys() == wanted
+            assert len(open_at_once) == 5  # each file is read on once
+            assert max(open_at_once) <= 3
             assert 1 <= len(_open_files(tmp_path)) <= 2
+            open_at_once.clear()
     assert _open_files(tmp_path) == []
 
 
