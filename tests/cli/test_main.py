@@ -13,6 +13,7 @@ from aimass.core.home import Home
 from aimass.core.platform_file import PlatformFile
 
 VERBS = {"up", "down", "status", "doctor", "train", "run", "runs", "models", "deploy", "undeploy", "rollback"}
+VERBS |= {"rollout", "promote", "pause", "resume", "abort", "shadow", "payloads", "replay", "trace"}
 VERBS |= {
     "scale",
     "upgrade",
