@@ -39,7 +39,7 @@ def replay_request(context: Deployer, request_id: str) -> dict[str, Any]:
 
 @router.get("/payloads", summary="What is kept of calls")
 def list_payloads(context: Reader, service: str = "") -> list[dict[str, Any]]:
-    """By service and day, with what was dropped; of one `service` or of all."""
+    """By service and day, with what was dropped; of one `service` or of all that the account has."""
     return payloads.show(context, service)
 
 
@@ -51,5 +51,5 @@ def export_payloads(context: Deployer, service: str) -> StreamingResponse:
 
 @router.delete("/payloads", summary="Remove what is kept of calls")
 def clean_payloads(context: Deployer, service: str = "") -> dict[str, Any]:
-    """Of one `service`, or of all."""
+    """Of one `service`, or of all that the account has."""
     return payloads.clean(context, service)

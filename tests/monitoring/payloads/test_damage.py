@@ -53,16 +53,21 @@ def test_a_record_that_cannot_be_read_keeps_no_other_from_parquet(
 
 def test_calls_that_make_no_table_keep_no_others_from_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "payloads"
-    log, _ = log_in(tmp_path)
-    log.offer(taken("a"))
-    torn = taken("torn", np.zeros((2, 4), np.float32), service="wine")
-    log.offer(torn)
-    monkeypatch.setattr("aimass.monitoring.payloads.secrets.to_bytes", lambda array: array.tobytes()[:-1])
-    log.close()
-    monkeypatch.undo()
-    assert store(folder) < 2 and store(folder) == 0
+    for service in ("alpha", "iris", "wine"):
+        with monkeypatch.context() as patch:
+            if service == "iris":
+                patch.setattr("aimass.monitoring.payloads.secrets.to_bytes", lambda array: b"torn")
+            log, _ = log_in(tmp_path)
+            log.offer(taken(service, service=service))
+            log.close()
+    first, *others = parts(folder / "spill")
+    first.write_bytes(b"".join(part.read_bytes() for part in (first, *others)))
+    for part in others:
+        part.unlink()
+    assert store(folder) == 2 and store(folder) == 0
+    assert _ids(tmp_path) == {"alpha", "wine"}
     assert parts(folder / "spill") == [] and len(set_aside(folder / "spill")) == 1
-    retention.clean(folder, ["iris"], NOON)
+    retention.clean(folder, ["alpha"], NOON)
     assert set_aside(folder / "spill") == [], "whose calls it holds cannot be told"
 
 
