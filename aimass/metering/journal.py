@@ -6,6 +6,7 @@ A line survives the death of its process, not of the machine: an fsync per call 
 import fcntl
 import os
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import orjson
@@ -15,6 +16,7 @@ from aimass.core.events import UsageEvent
 
 SUFFIX = ".jsonl"
 PART_BYTES = 64 * 1024 * 1024  # then a new file is begun, so that drained ones can go
+_TOLD = frozenset(item.name for item in fields(UsageEvent)) - {"journal"}
 
 
 class Journal:
@@ -105,8 +107,10 @@ class EventEncoder:
 
 
 def decode_event(journal: str, line: bytes) -> UsageEvent | None:
-    """The event of a line; None for a line that was cut off (its call was never answered)."""
+    """The event of a line; None for a line that was cut off (its call was never answered). What a newer replica says
+    beyond it is left out."""
     try:
-        return UsageEvent(journal=journal, **orjson.loads(line))
-    except (orjson.JSONDecodeError, TypeError):
+        told = orjson.loads(line)
+        return UsageEvent(journal=journal, **{name: told[name] for name in told.keys() & _TOLD})
+    except (orjson.JSONDecodeError, TypeError, AttributeError):
         return None

@@ -70,6 +70,8 @@ def test_an_event_survives_its_line(client_id: str, name: str, number: int, node
         "bytes_in": number, "bytes_out": number, "total_us": number, "node_us": nodes,
     }  # fmt: skip
     assert decode_event("journal", line[: len(line) // 2]) is None
+    newer = line.replace(b"{", b'{"price_micros":3,', 1)
+    assert decode_event("journal", newer) == event
 
 
 def test_a_living_journal_is_drained_bit_by_bit_and_kept(tmp_path: Path, database: Database) -> None:
