@@ -119,7 +119,8 @@ def _check(wanted: KeyRequest, now: float) -> None:
     unknown = [scope for scope in wanted.scopes if scope not in SCOPES]
     if unknown or not wanted.scopes:
         problem = f"unknown scope {unknown[0]!r}" if unknown else "no scope is given"
-        raise Invalid(f"{problem}; known: {', '.join(SCOPES)}", field="scopes")
+        several = "; for several repeat --scope" if unknown and "," in unknown[0] else ""
+        raise Invalid(f"{problem}; known: {', '.join(SCOPES)}{several}", field="scopes")
     rate, expires_at = wanted.rate_per_s, wanted.expires_at
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise Invalid("a rate is a number of requests a second above 0", field="rate_per_s")

@@ -48,7 +48,7 @@ def _read(folder: Path) -> tuple[str, str, str]:
 def _bring_up(control: "Control", folder: Path, recipe: str, document: str, service: str) -> None:
     from aimass.cli.watch import watch
 
-    deployed = [item["name"] for item in control.services()]
+    deployed = [item["name"] for item in control.services() if item["deployed"]]
     if service in deployed:
         terminal.say(f"Restored what was deployed: {', '.join(deployed)}. Nothing was trained.")
         return

@@ -276,7 +276,10 @@ def _say_doors(file: "PlatformFile") -> None:
 
 
 def _service_row(item: dict[str, Any]) -> list[Any]:
+    held = f"{', '.join(map(str, item['held_ready']))}: held ready, takes no calls" if item["revision"] is None else ""
     return [
-        *(item[name] for name in ("name", "revision", "plan", "calls", "refused", "p95_ms", "slo_p95_ms")),
+        item["name"],
+        held or item["revision"],
+        *(item[name] for name in ("plan", "calls", "refused", "p95_ms", "slo_p95_ms")),
         *(None if item[name] is None else f"{item[name]:.2%}" for name in ("error_rate", "slo_error_rate")),
     ]

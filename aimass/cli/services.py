@@ -135,6 +135,8 @@ def _say_moved(done: dict[str, Any], as_json: bool) -> None:
 
 def _row(item: dict[str, Any]) -> list[Any]:
     traffic = [f"revision {number}: {share:g} %" for number, share in item["weights"].items()]
+    if not traffic:
+        traffic = [f"revision {number}: held ready, takes no calls" for number in item["held_ready"]]
     measured = item.get("measured") or {}
     return [
         item["name"],

@@ -9,12 +9,20 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import typer
     from rich.console import Console
 
     from aimass.core.batch import Array
 
 WIDTH = 160  # of tables in files and pipes
 _SHADES = " ░▒▓█"
+
+
+def typed(context: "typer.Context", *names: str) -> str:
+    """Which of these options were typed, as in ``--steps, --why``."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return ", ".join("--" + name.replace("_", "-") for name in given)
 
 
 @cache

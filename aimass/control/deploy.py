@@ -226,6 +226,7 @@ def _held(context: Context, service: str, revision: int) -> Deployed:
         row, now = session.get_one(RevisionRow, (service, revision)), standing(session, service)
     overview = context.pusher.overview()
     share = now.weights.get(revision, 0.0)
+    split = f"{now.main}=95 {revision}=5" if now.main not in {None, revision} else f"{revision}=100"
     return Deployed(
         service=service,
         revision=revision,
@@ -233,7 +234,7 @@ def _held(context: Context, service: str, revision: int) -> Deployed:
         why=row.explanation["why"],
         changed=True,
         message=f"revision {revision} of {service} is loaded and takes {share:g} % of its traffic; give it some with: "
-        f"aimass traffic {service} …",
+        f"aimass traffic {service} {split}",
         weights=_as_text(now.weights),
         replicas=overview.ready(service, [revision]) if overview else 0,
     )

@@ -19,8 +19,8 @@ from aimass.serving.nodes.wire import app_name
 
 
 def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]:
-    """Every deployed service; with ``usage`` also what was called of it, by revision and key, and every service that
-    was called before it was undeployed."""
+    """Every service that is deployed or held ready; with ``usage`` also what was called of it, by revision and key, and
+    every service that was called before it was undeployed."""
     overview = context.pusher.overview()
     measured = measure(overview.counts) if overview else {}
     with context.database.reading() as session:
@@ -29,7 +29,7 @@ def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]
         found = [
             _summary(session, name, standing, overview, measured.get(name))
             for name, standing in standings(session).items()
-            if standing.is_deployed or name in called
+            if standing.is_deployed or standing.readied or name in called
         ]
         if usage:
             for item in found:
@@ -57,6 +57,7 @@ def show(context: Context, name: str) -> dict[str, Any]:
 def _summary(
     session: Session, name: str, standing: Standing, overview: Overview | None, measured: Measured | None
 ) -> dict[str, Any]:
+    there = standing.weights or standing.readied
     nodes = overview.nodes.get(app_name(name, standing.main or 0)) if overview else None
     service = session.get_one(ServiceRow, name)
     row = session.get(RevisionRow, (name, standing.main)) if standing.main else None
@@ -65,6 +66,7 @@ def _summary(
         "revision": standing.main,
         "plan": row.layout["plan"] if row else None,
         "weights": {str(number): share for number, share in standing.weights.items()},
+        "held_ready": sorted(standing.readied),
         "previous": standing.before,
         "deployed": standing.is_deployed,
         "deployed_at": standing.moved_at,
@@ -73,8 +75,8 @@ def _summary(
         "limits": row.document["limits"] if row else None,
         "slo": row.document["slo"] if row else None,
         "measured": asdict(measured) if measured else None,
-        "ready": overview.ready(name, standing.weights) if overview else None,
-        "resident": overview.resident(name, standing.weights) if overview else None,
+        "ready": overview.ready(name, there) if overview else None,
+        "resident": overview.resident(name, there) if overview else None,
         "failed": overview.failures(name, standing.weights) if overview else [],
         "held": overview.held(name, standing.weights) if overview else [],
         "rollout": brief(session, name),

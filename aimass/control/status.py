@@ -70,6 +70,7 @@ def _brief(service: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": service["name"],
         "revision": service["revision"],
+        "held_ready": service["held_ready"],
         "plan": service["plan"],
         "failed": service["failed"],
         "held": service["held"],

@@ -188,7 +188,12 @@ class Table:
         if revision in map(str, self.known.get(service.name, ())) and revision not in map(str, service.targets):
             return Unavailable(f"revision {revision} of service {service.name!r} is not loaded yet", retry_after_s=1)
         there = ", ".join(map(str, sorted(service.targets))) or "none yet"
-        return NotFound(f"service {service.name!r} has no revision {revision}; there is: {there}", field="revision")
+        said = f"no revision {revision} of service {service.name!r} is loaded; loaded are: {there}"
+        if revision.isascii() and revision.isdigit():  # which exist beside those, only the control API knows
+            said += (
+                f"; if it exists, hold it ready: aimass traffic {service.name} {revision}=0 beside the weights of now"
+            )
+        return NotFound(said, field="revision")
 
 
 def build_table(state: GatewayState, plans: Plans, metrics: Metrics, before: Table | None) -> Table:

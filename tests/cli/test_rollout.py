@@ -98,6 +98,21 @@ async def test_what_cannot_be_is_one_sentence(run: Run, words: tuple[str, ...], 
         await run("rollout", "twice", "2", *words)
 
 
+async def test_options_of_a_start_are_refused_when_only_looking(run: Run) -> None:
+    with pytest.raises(
+        AimassError, match=r"^--steps, --why: name the revision to roll out, as in: aimass rollout twice 8$"
+    ):
+        await run("rollout", "twice", "--steps", "1,5,25,100", "--why", "new data")
+
+
+async def test_who_resumed_is_said_so(run: Run) -> None:
+    await run("rollout", "twice", "2", "--no-guards")
+    await run("pause", "twice")
+    await run("resume", "twice")
+    shown = await run("rollout", "twice")
+    assert "paused by " in shown and "resumed by " in shown and "running by " not in shown
+
+
 async def test_a_page_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     await run("rollout", "twice", "2")
     with pytest.raises(AimassError, match=r"cannot write .*: No such file or directory"):

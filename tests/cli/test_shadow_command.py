@@ -101,6 +101,8 @@ def test_it_is_cast_shown_and_ended(run: Callable[..., str], desk: Desk, tmp_pat
     [
         (["2"], "how many per cent"),
         (["2", "--off", "--share", "3"], "give one of them"),
+        (["--off", "--html", "page.html"], "leave --off and --share out"),
+        (["2", "--share", "3", "--html", "page.html"], "leave --off and --share out"),
         (["--share", "3"], "name the revision"),
         (["2", "--share", "0"], "above 0"),
         (["--html", "/no/such/folder/page.html"], "cannot write"),

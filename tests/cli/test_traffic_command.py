@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 
 from aimass.cli import terminal
 from aimass.cli.main import app
+from aimass.control import services, status
 from aimass.control.deploy import deploy
+from aimass.control.reconciling.comparing import compare
+from aimass.control.rollouts.starting import Wish, start
 from aimass.control.traffic import splitting
 from aimass.core.errors import Conflict, Invalid, NotFound
 from aimass.testing.desk import Desk, open_desk, service_document
@@ -30,6 +33,12 @@ class Control:
 
     def traffic(self, name: str) -> Any:
         return json.loads(json.dumps(splitting.show(self.desk.context, name)))
+
+    def services(self, usage: bool) -> Any:
+        return services.list_services(self.desk.context, usage)
+
+    def status(self) -> Any:
+        return status.status(self.desk.context)
 
     def split(self, name: str, weights: dict[str, Any], **rest: Any) -> Any:
         wish = splitting.Wish(**json.loads(json.dumps({"weights": weights, **rest}, allow_nan=False)))
@@ -67,6 +76,29 @@ def test_a_split_is_said_and_then_shown(run: Callable[..., str]) -> None:
     assert "a first look" in shown
     found = json.loads(run("traffic", "twice", "--json"))
     assert (found["weights"], found["policy"], len(found["moves"])) == ({"1": 95.0, "2": 5.0}, "weighted", 3)
+
+
+def test_who_is_held_ready_beside_the_traffic_and_who_no_longer_is_said(run: Callable[..., str], desk: Desk) -> None:
+    for factor in (7.0, 9.0):
+        deploy(desk.context, service_document(desk.register("times", factor)), traffic=False)
+    assert "revision 1: 100 %; held ready: revision 2, 4; no longer held ready: revision 3" in run(
+        "traffic", "twice", "1=100", "2=0", "4=0"
+    )
+    said = run("traffic", "twice", "1=95", "2=5")
+    assert "revision 2: 5 %; no longer held ready: revision 4\n" in said
+
+
+def test_a_service_that_is_only_held_ready_is_listed(run: Callable[..., str], desk: Desk) -> None:
+    document = service_document("times@1").replace("twice", "later", 1)
+    done = deploy(desk.context, document, traffic=False)
+    assert done.message.endswith("give it some with: aimass traffic later 1=100")
+    assert "revision 1: held ready, takes no calls" in run("services")
+    assert "1: held ready, takes no calls" in run("status")
+    (row,) = [item for item in compare(desk.context)["revisions"] if item["service"] == "later"]
+    assert (row["is"], row["loaded"]) == ("held ready", 2)
+    with pytest.raises(Conflict, match="takes no calls yet; give it all: aimass traffic later 1=100"):
+        start(desk.context, "later", 1, Wish())
+    assert "later (weighted): revision 1: 100 %" in run("traffic", "later", "1=100")
 
 
 def test_a_policy_gets_its_options_as_numbers_lists_and_words(run: Callable[..., str]) -> None:

@@ -12,6 +12,8 @@ from aimass.control.leases.lease import LEADER, Lease
 from aimass.control.operating.sizing import Bounds, bounds, resize
 from aimass.control.reconciling.comparing import compare
 from aimass.control.reconciling.doings import RECENT_S, Doings
+from aimass.control.shadows.choosing import Asked
+from aimass.control.shadows.verbs import cast
 from aimass.core.errors import Invalid
 from aimass.core.platform_file import PlatformFile
 from aimass.testing.desk import Desk, service_document
@@ -41,6 +43,18 @@ def test_revisions_stand_beside_what_replicas_hold(desk: Desk) -> None:
     assert f"state       {desired}: 2 of 2 replicas have it" in text
     assert "1 of 2" in text
     assert "out of memory" in text
+
+
+def test_a_revision_that_only_looks_on_is_a_shadow(desk: Desk) -> None:
+    for factor in (3.0, 5.0, 7.0):
+        verbs.deploy(desk.context, service_document(desk.register("times", factor)))
+    cast(desk.context, "twice", Asked(1, "", ""), 10.0)
+    found = compare(desk.context)
+    assert [(item["revision"], item["is"]) for item in found["revisions"]] == [
+        (1, "shadow"),
+        (2, "the one before"),
+        (3, "live"),
+    ]
 
 
 def test_who_leads_and_who_changes_a_service_is_said(desk: Desk) -> None:

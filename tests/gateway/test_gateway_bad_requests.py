@@ -60,7 +60,14 @@ X, OUT = "x", "outputs"
 
 CASES = [
     Bad("unknown service", 404, "not_found", "service", "/v2/models/rose/infer", says="iris"),
-    Bad("unknown revision", 404, "not_found", "revision", "/v2/models/iris/versions/7/infer", says="there is: 1"),
+    Bad(
+        "unknown revision",
+        404,
+        "not_found",
+        "revision",
+        "/v2/models/iris/versions/7/infer",
+        says="loaded are: 1; if it exists",
+    ),
     Bad("revision that is no number", 404, "not_found", "revision", "/v2/models/iris/versions/last/infer"),
     Bad("unknown path", 404, "not_found", path="/v3/models/iris/infer"),
     Bad("no body", 400, "invalid", "body", content=b""),

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from aimass.client.feedback import Outcome
 
 SHOWN = 10  # refused items
+FILE, LABEL, EXPORT, LEARN, LOOK = (
+    "a --file alone",
+    "a request id and --label or --reward",
+    "a service and --export",
+    "a service and --propose-weights",
+    "a look at a service",
+)
+TAKES: dict[str, tuple[str, ...]] = {
+    FILE: (),
+    LABEL: ("row", "label", "reward", "key"),
+    EXPORT: ("export", "hours"),
+    LEARN: ("propose_weights", "output", "rollout"),
+    LOOK: ("hours", "html"),
+}
+OPTIONS = tuple(dict.fromkeys(name for takes in TAKES.values() for name in takes))
 EXAMPLES = (
     "Examples: aimass feedback REQUEST_ID --row 0 --label 7 · aimass feedback --file labels.jsonl · "
     "aimass feedback digits --html quality.html · aimass feedback digits --export rows.csv · "
@@ -26,6 +41,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def feedback(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
+    context: typer.Context,
     target: Annotated[str, typer.Argument(help="A service, to look; or with --label or --reward a request id.")] = "",
     row: Annotated[int | None, typer.Option(help="Of the request, from 0 on; may be left out if it had one.")] = None,
     label: Annotated[str, typer.Option(help="What was right; as JSON if it can be read so: 7, true, '\"7\"'.")] = "",
@@ -41,11 +57,14 @@ def feedback(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell what was right about answers (a label, a reward), or see what that says about a service's revisions."""
+    is_told = bool(label) or reward is not None
+    does = LABEL if is_told else EXPORT if export else LEARN if propose_weights else LOOK
+    _refuse_idle(context, FILE if file else does)
     if file is not None:
         _send(read_file(file), as_json)
     elif not target:
         raise Invalid("name a service to look at, a request id with --label or --reward, or a --file", "target")
-    elif label or reward is not None:
+    elif is_told:
         from aimass.client.feedback import item_of
 
         value = read_label(label) if label else None
@@ -56,6 +75,15 @@ def feedback(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
         learning.propose(target, output, rollout, as_json)
     else:
         showing.show(target, hours, html, as_json)
+
+
+def _refuse_idle(context: typer.Context, does: str) -> None:
+    """``Invalid`` names an option that would be without effect beside the one that says what to do."""
+    for name in OPTIONS:
+        typed = terminal.typed(context, name)
+        if typed and name not in TAKES[does]:
+            goes_with = " or ".join(other for other, takes in TAKES.items() if name in takes)
+            raise Invalid(f"{typed} goes with {goes_with}, not with {does}", name)
 
 
 def _send(items: list[dict[str, Any]], as_json: bool) -> None:

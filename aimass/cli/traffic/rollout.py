@@ -11,6 +11,7 @@ from aimass.core.errors import Invalid
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The service's name.")]
 Why = Annotated[str, typer.Option(help="Kept with what was done.")]
+OF_A_START = ("steps", "guards", "no_guards", "tolerate", "least_requests", "least_time", "why")
 EXAMPLES = (
     "Examples: aimass rollout digits 8 --steps 1,5,25,100 · aimass rollout digits · aimass rollout digits --html r.html"
 )
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def rollout(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
+    context: typer.Context,
     name: Name,
     revision: Annotated[int | None, typer.Argument(help="The revision to roll out; without it: look.", min=1)] = None,
     steps: Annotated[str, typer.Option(help="Per cents of the calls, rising to 100.")] = "1,5,25,100",
@@ -57,6 +59,8 @@ def rollout(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
             asked |= {"guards": _guards(guards, no_guards), "tolerances": _tolerances(tolerate or []), "why": why}
             _say(control.roll_out(name, revision, **asked), as_json)
             return
+        if idle := terminal.typed(context, *OF_A_START):
+            raise Invalid(f"{idle}: name the revision to roll out, as in: aimass rollout {name} 8", field="revision")
         found = control.rollout(name, looks=html is not None)
     if html is not None:
         _write(found, html)

@@ -42,6 +42,8 @@ def shadow(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
     is_named = revision is not None or bool(node or model)
     if off and share is not None:
         raise Invalid("--off ends a shadow, and --share sets one; give one of them")
+    if html is not None and (off or share is not None):
+        raise Invalid("--html shows the shadows; leave --off and --share out")
     if is_named and not off and share is None:
         raise Invalid("say how many per cent of the calls, as in: --share 10; or end it with --off")
     if share is not None and not is_named:

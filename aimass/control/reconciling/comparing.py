@@ -29,7 +29,7 @@ def compare(context: Context) -> dict[str, Any]:
         revisions = [
             row
             for service, standing in standings(session).items()
-            if standing.is_deployed
+            if standing.is_deployed or standing.readied
             for row in _revisions(session, service, standing, overview)
         ]
         changing = [{"service": service, "by": by, "for_s": now - since} for service, by, since in holders(session)]
@@ -92,6 +92,8 @@ def _role(number: int, standing: Standing) -> str:
         return "live"
     if number in standing.readied:
         return "held ready"
+    if number in standing.shadows:
+        return "shadow"
     return "the one before" if number == standing.before else "being deployed"
 
 

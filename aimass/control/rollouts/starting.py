@@ -68,6 +68,8 @@ def _check(session: Session, service: str, revision: int) -> int:
     """The revision that all traffic goes to; ``Conflict`` where a rollout cannot begin."""
     now: Standing = standings(session, service)[service]
     refuse_while_active(session, service)
+    if now.main is None and revision in now.readied:
+        raise Conflict(f"{service} takes no calls yet; give it all: aimass traffic {service} {revision}=100")
     if now.main is None:
         raise Conflict(f"{service} is not deployed; deploy it")
     if len(now.weights) > 1:

@@ -13,6 +13,8 @@ from aimass.control.rollouts.showing import Done, done
 from aimass.core.errors import Conflict
 from aimass.database.rollout_tables import RolloutMemoryRow
 
+_DONE = {State.RUNNING: "resumed"}  # where what was done is another word than what holds now
+
 
 def promote(context: Context, service: str, why: str = "") -> Done:
     """All traffic to the candidate at once, whatever the guards say."""
@@ -52,7 +54,7 @@ def _change(context: Context, service: str, state: State, why: str, said: str) -
                 raise Conflict(f"the rollout of {service} is paused already; go on: aimass resume {service}")
             step = len(before.plan.steps) - 1 if state is State.PROMOTED else before.step
             after = replace(before, state=state, step=step)
-            told = (context.who, why or f"{state} by {context.who}", context.clock.now())
+            told = (context.who, why or f"{_DONE.get(state, state)} by {context.who}", context.clock.now())
             add_move(
                 session,
                 before.id,

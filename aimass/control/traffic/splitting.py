@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from aimass.control.context import Context
-from aimass.control.revisions.standing import standings
+from aimass.control.revisions.standing import Standing, standings
 from aimass.control.revisions.traffic import Aim, move
 from aimass.control.traffic.following import wanted
 from aimass.core.errors import AimassError, Invalid
@@ -51,6 +51,8 @@ def split(context: Context, service: str, wish: Wish) -> Split:
     weights = read_weights(wish.weights)
     check_weights(weights)  # before anything is looked up: what is wrong with the command itself is said first
     policy, by = sticks(wish.policy, wish.sticky)
+    with context.database.reading() as session:
+        before = standings(session, service)[service].readied
     pushed = move(context, service, Aim(weights, policy, {**(wish.options or {}), **by}), wish.why or "split by hand")
     with context.database.reading() as session:
         now = standings(session, service)[service]
@@ -62,10 +64,17 @@ def split(context: Context, service: str, wish: Wish) -> Split:
         weights=shares,
         policy=now.policy,
         options=now.options,
-        message=f"traffic of {service} ({now.policy}{how}): {said}",
+        message=f"traffic of {service} ({now.policy}{how}): {said}{_aside(before, now)}",
         replicas=len(pushed.reports),
         silent=pushed.silent,
     )
+
+
+def _aside(before: frozenset[int], now: Standing) -> str:
+    """What is held ready beside the traffic, and what was and is no longer."""
+    held, left = sorted(now.readied), sorted(before - now.readied - now.weights.keys())
+    said = f"; held ready: revision {', '.join(map(str, held))}" if held else ""
+    return said + (f"; no longer held ready: revision {', '.join(map(str, left))}" if left else "")
 
 
 def show(context: Context, service: str) -> dict[str, Any]:
