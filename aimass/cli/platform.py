@@ -247,7 +247,7 @@ def _introduce(file: "PlatformFile", settings: "Settings", example: Path | None)
             show_example(control, file, settings.home, example)
         else:
             found = _settled(control)
-            restored = [item["name"] for item in found if not item["failed"]]
+            restored = [item["name"] for item in found if item["deployed"] and not item["failed"]]
             if restored:
                 terminal.say(f"Restored: {', '.join(restored)}.")
             elif not found:
@@ -263,7 +263,7 @@ def _settled(control: "Control") -> list[dict[str, Any]]:
     until = time.monotonic() + SETTLE_S
     while True:
         found: list[dict[str, Any]] = control.services()
-        if all(item["ready"] or item["failed"] for item in found) or time.monotonic() > until:
+        if all(item["ready"] or item["failed"] or not item["deployed"] for item in found) or time.monotonic() > until:
             return found
         time.sleep(0.2)
 

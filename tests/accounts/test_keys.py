@@ -81,6 +81,12 @@ def test_a_bad_key_is_refused_by_field(database: Database, wanted: KeyRequest, f
     assert caught.value.field == field
 
 
+def test_scopes_between_commas_are_told_how_to_be_several(database: Database) -> None:
+    wanted = KeyRequest("bob", ("predict,feedback",))
+    with database.session() as session, pytest.raises(Invalid, match=r"unknown scope .*; for several repeat --scope$"):
+        keys.create(session, DEFAULT_ACCOUNT, wanted, ManualClock())
+
+
 def test_admin_has_every_scope_and_others_their_own(database: Database) -> None:
     with database.session() as session:
         admin, _ = keys.create(session, DEFAULT_ACCOUNT, KeyRequest("a", ("admin",)), ManualClock())
