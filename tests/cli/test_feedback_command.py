@@ -10,6 +10,7 @@ from aimass.core.errors import Invalid
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--file", "labels.jsonl"], "a --file says itself what its items are for; leave 'digits' out"),
         (["--rollout"], "--rollout goes with a service and --propose-weights, not with a look at a service"),
         (["-o", "better.yaml"], "--output goes with a service and --propose-weights, not with a look at a service"),
         (["--row", "1"], "--row goes with a request id and --label or --reward, not with a look at a service"),

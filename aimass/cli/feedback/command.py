@@ -60,6 +60,8 @@ def feedback(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     is_told = bool(label) or reward is not None
     does = LABEL if is_told else EXPORT if export else LEARN if propose_weights else LOOK
     _refuse_idle(context, FILE if file else does)
+    if file is not None and target:
+        raise Invalid(f"a --file says itself what its items are for; leave {target!r} out", "target")
     if file is not None:
         _send(read_file(file), as_json)
     elif not target:
