@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def test_file_is_short(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
 def test_module_says_what_it_holds(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text())), "a module starts with a sentence on what is here"
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by their names alone: of two, the second cannot be collected beside the first."""
+    names = [path.name for path in SOURCES if path.name.startswith("test_") and path.is_relative_to(ROOT / "tests")]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 @pytest.mark.parametrize("path", OURS, ids=_name)
