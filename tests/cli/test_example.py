@@ -22,7 +22,7 @@ class Deployed:
     """A control API whose service is up already."""
 
     def services(self) -> Any:
-        return [{"name": "iris"}]
+        return [{"name": "iris", "deployed": True}]
 
 
 class Interrupted:
