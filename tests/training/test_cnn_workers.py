@@ -28,6 +28,7 @@ def fit(site: Site | None) -> Any:
     return CnnTrainer().fit(DIGITS.rows, DIGITS.labels, PARAMETERS, seed=2, site=site)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_an_epoch_and_nothing_else(tmp_path: Path) -> None:
     """kill -9 of one worker: the epoch after the last checkpoint begins again; the model is as it would have been."""
     events: list[dict[str, Any]] = []

@@ -170,6 +170,7 @@ def test_the_page_gets_every_look_thinned_out(stage: Stage) -> None:
     assert [item["at"] for item in looks] == sorted(item["at"] for item in looks)
 
 
+@pytest.mark.slow
 def test_a_pause_of_days_is_few_looks(stage: Stage) -> None:
     stage.begin()
     verbs.pause(stage.desk.context, SERVICE)
