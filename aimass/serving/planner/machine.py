@@ -23,7 +23,7 @@ class Costs:
     door_inside_us: float = 15.0  # of the first: decoding, checks, encoding; a replica meters no more
     hop_p50_us: float = 1350.0  # one connection: 1,430 µs from request to answer, less the door and the model
     hop_p95_us: float = 2200.0
-    hop_more_us: float = 500.0  # of each hop, for each other replica that the call goes to
+    hop_more_us: float = 25.0  # of each hop, for each other replica that the call goes to; a chain of three: 11 and 40
     hop_core_us: float = 470.0  # in the gateway: two cores give 1,043 calls a second with two hops each; half of a hop
     hop_node_core_us: float = 470.0  # in the node's replica: the other half
     hop_mib_us: float = 3000.0  # of a MiB there or back: pickled, sent, unpickled
