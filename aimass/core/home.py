@@ -1,6 +1,7 @@
 """Where everything of one platform lies on disk, and how a file of it is written. Standard library only, as the command
 line starts with it."""
 
+import fcntl
 import os
 import threading
 from dataclasses import dataclass
@@ -80,6 +81,21 @@ class Home:
     @property
     def ray_token_file(self) -> Path:
         return self.path / "ray-token"
+
+
+def begin_owned(path: Path) -> int:
+    """A new file to append to, for its owner only, and locked: it is under its name only once it is, so that whoever
+    drains files of dead owners never finds it free. Its descriptor; ``OSError`` as the disk says it."""
+    hidden = path.with_suffix(".new")
+    descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        hidden.rename(path)
+    except OSError:
+        os.close(descriptor)
+        hidden.unlink(missing_ok=True)
+        raise
+    return descriptor
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -3,7 +3,6 @@
 A line survives the death of its process, not of the machine: an fsync per call would cost 105 µs instead of 1.
 """
 
-import fcntl
 import os
 import time
 from dataclasses import fields
@@ -13,6 +12,7 @@ import orjson
 
 from aimass.core.errors import Unavailable
 from aimass.core.events import UsageEvent
+from aimass.core.home import begin_owned
 
 SUFFIX = ".jsonl"
 PART_BYTES = 64 * 1024 * 1024  # then a new file is begun, so that drained ones can go
@@ -64,17 +64,7 @@ class Journal:
             self._descriptor = -1
 
     def _begin(self) -> None:
-        """Open and lock the next file under a name nobody drains, then give it its own."""
-        path = self._folder / f"{self.name}{SUFFIX}"
-        hidden = path.with_suffix(".new")
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            hidden.rename(path)
-        except OSError:
-            os.close(descriptor)
-            hidden.unlink(missing_ok=True)
-            raise
+        descriptor = begin_owned(self._folder / f"{self.name}{SUFFIX}")
         self.close()
         self._descriptor = descriptor
         self._size = 0

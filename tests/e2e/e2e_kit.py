@@ -1,5 +1,6 @@
 """Small steps that whole-platform tests share: a model that multiplies, a service around it, patience."""
 
+import json
 import subprocess
 import sys
 import time
@@ -96,6 +97,13 @@ def aimass(platform: RunningPlatform, *words: str, stdin: str = "") -> subproces
         env={**platform.environment, "COLUMNS": "160"},
         check=False,
     )
+
+
+def told(platform: RunningPlatform, *words: str) -> Any:
+    """What a command says as JSON, when all went well."""
+    done = aimass(platform, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def is_running(pid: int) -> bool:

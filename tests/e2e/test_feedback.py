@@ -1,10 +1,7 @@
 """On a real platform: answers, what was right about them told by every way, and what the command line makes of it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -15,22 +12,10 @@ from aimass.core.errors import Invalid, NotFound
 from aimass.core.statistics.intervals import wilson
 from aimass.testing.running import RunningPlatform
 from tests.control.feedback.coin import DOCUMENT, FACTORS, SENT, TRUTH, model, scores
-from tests.e2e.e2e_kit import eventually
+from tests.e2e.e2e_kit import aimass, eventually, told
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 ROWS = 3  # in a call
-
-
-def aimass(platform: RunningPlatform, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command line, run as it is."""
-    command = [sys.executable, "-m", "aimass", *words]
-    return subprocess.run(command, env=platform.environment, capture_output=True, text=True, check=False)
-
-
-def told(platform: RunningPlatform, *words: str) -> Any:
-    done = aimass(platform, *words, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_labels_come_back(platform: RunningPlatform, tmp_path: Path) -> None:

@@ -1,10 +1,6 @@
 """On a real platform: every answer names its request, which can be looked at and answered again afterwards."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,23 +9,11 @@ import tritonclient.grpc as triton
 
 from aimass.client import Client
 from aimass.testing.running import RunningPlatform
-from tests.e2e.e2e_kit import eventually, scaling_document, write_scaling
+from tests.e2e.e2e_kit import aimass, eventually, scaling_document, told, write_scaling
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 ROWS = np.array([[1.5, -2.0], [0.1, 3.0]], np.float32)
 KEPT = "payloads: {sample: 1, private: {encrypt: [x]}}\n"
-
-
-def aimass(platform: RunningPlatform, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command line, run as it is."""
-    command = [sys.executable, "-m", "aimass", *words]
-    return subprocess.run(command, env=platform.environment, capture_output=True, text=True, check=False)
-
-
-def told(platform: RunningPlatform, *words: str) -> Any:
-    done = aimass(platform, *words, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_a_request_is_kept_traced_and_replayed(platform: RunningPlatform, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ what is in a record.
 """
 
 import errno
-import fcntl
 import os
 import struct
 import time
@@ -13,6 +12,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from aimass.core.home import begin_owned
 
 FOLDER = "spill"
 SUFFIX = ".spill"
@@ -69,16 +70,7 @@ class Spill:
         if size_bytes(self._folder) > BACKLOG_BYTES:
             raise OSError(errno.EDQUOT, f"{self._folder} holds more than {BACKLOG_BYTES >> 20} MiB that nobody took")
         self._part += 1
-        path = self._folder / f"{self._stem}-{self._part}{SUFFIX}"
-        hidden = path.with_suffix(".new")
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            hidden.rename(path)
-        except OSError:
-            os.close(descriptor)
-            hidden.unlink(missing_ok=True)
-            raise
+        descriptor = begin_owned(self._folder / f"{self._stem}-{self._part}{SUFFIX}")
         self.end_part(is_due=True)
         self._descriptor, self._size, self._began_s = descriptor, 0, time.monotonic()
 
