@@ -12,8 +12,8 @@ from aimass.control.revisions import planning
 from aimass.control.revisions.loading import killed, unheard, wait
 from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import Standing, next_number, standing, standings
-from aimass.control.revisions.traffic import Aim, end, leave, ready, shift
 from aimass.control.rollouts.record import refuse_while_active
+from aimass.control.traffic.moving import Aim, end, leave, ready, shift
 from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, ServiceRow

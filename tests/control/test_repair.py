@@ -16,9 +16,8 @@ from aimass.control.leases.holder import me
 from aimass.control.leases.lease import LEADER, Lease
 from aimass.control.leases.turns import Turns
 from aimass.control.reconciling.repair import FINISH_S, repair
-from aimass.control.revisions import traffic
 from aimass.control.revisions.standing import standing
-from aimass.control.revisions.traffic import Aim
+from aimass.control.traffic.moving import Aim, move
 from aimass.core.errors import AimassError, Conflict
 from aimass.database.engine import Database
 from aimass.database.tables import RevisionRow
@@ -84,7 +83,7 @@ DEEDS: dict[str, tuple[Callable[[Context], Any], dict[int, float]]] = {
         {2: 100.0},
     ),
     "rolls back": (lambda context: verbs.rollback(context, "twice"), {1: 100.0}),
-    "splits": (lambda context: traffic.move(context, "twice", Aim({1: 30.0, 2: 70.0}), "half"), {1: 30.0, 2: 70.0}),
+    "splits": (lambda context: move(context, "twice", Aim({1: 30.0, 2: 70.0}), "half"), {1: 30.0, 2: 70.0}),
     "undeploys": (lambda context: verbs.undeploy(context, "twice"), {}),
 }
 

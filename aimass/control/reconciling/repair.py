@@ -22,7 +22,7 @@ from aimass.control.leases.lease import Lease
 from aimass.control.leases.turns import READIED, STORED, Turn
 from aimass.control.pushing import Overview
 from aimass.control.revisions.standing import standing
-from aimass.control.revisions.traffic import Aim, leave, write
+from aimass.control.traffic.moving import Aim, leave, write
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, TrafficMoveRow
 from aimass.serving.traffic.base import ALL_PERCENT

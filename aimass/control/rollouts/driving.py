@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.leases.lease import Lease
 from aimass.control.pushing import Overview
-from aimass.control.revisions import traffic
 from aimass.control.revisions.aside import asides, say
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.rollouts.counting import tally
 from aimass.control.rollouts.deciding import Decision, Progress, decide
 from aimass.control.rollouts.record import ACTIVE, Rollout, State, active, add_move, newest, weights
+from aimass.control.traffic import moving
 from aimass.core.errors import AimassError, Invalid
 from aimass.database import state_number
 from aimass.database.rollout_tables import RolloutLookRow, RolloutMemoryRow
@@ -215,8 +215,8 @@ def move_to(session: Session, context: Context, rollout: Rollout, why: str) -> i
     of the state to push."""
     now = standings(session, rollout.service)[rollout.service]
     shares = {**dict.fromkeys(now.readied, 0.0), **weights(rollout, rollout.share)}
-    aim = traffic.Aim(shares, now.policy, now.options)
-    traffic.write(session, context, rollout.service, aim, why)
+    aim = moving.Aim(shares, now.policy, now.options)
+    moving.write(session, context, rollout.service, aim, why)
     return state_number.bump(session)
 
 

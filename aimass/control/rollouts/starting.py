@@ -8,13 +8,13 @@ from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Overview
-from aimass.control.revisions import traffic
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.rollouts.counting import p95_bound, tally
 from aimass.control.rollouts.driving import keep, move_to, open_memory
 from aimass.control.rollouts.plan import ALWAYS, STEPS, Plan
 from aimass.control.rollouts.record import Rollout, State, add_move, newest, refuse_while_active
 from aimass.control.rollouts.showing import Done, done
+from aimass.control.traffic import moving
 from aimass.core.errors import Bug, Conflict, Invalid, Unavailable
 from aimass.database.rollout_tables import RolloutRow
 from aimass.database.tables import RevisionRow
@@ -52,10 +52,10 @@ def start(context: Context, service: str, revision: int, wish: Wish, why: str = 
         with context.database.reading() as session:
             baseline = _check(session, service, revision)
             plan = _fitting(session, overview.counts, wish, (service, baseline, revision))
-        aim = traffic.Aim({baseline: 100.0 - plan.steps[0], revision: plan.steps[0]})
-        traffic.check(context, service, aim)
+        aim = moving.Aim({baseline: 100.0 - plan.steps[0], revision: plan.steps[0]})
+        moving.check(context, service, aim)
         why = why or f"rollout of revision {revision}"
-        traffic.ready(context, service, {revision}, why)
+        moving.ready(context, service, {revision}, why)
         with context.database.session() as session:
             rollout, state = _begin(session, context, (service, baseline, revision), plan, overview, why)
         pushed = context.pusher.push(state)

@@ -1,1 +1,1 @@
-"""How traffic is split by hand, and by policies that move it by themselves."""
+"""How traffic moves: by one writer, whether it is split by hand or a policy moves it by itself."""

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.leases.lease import Lease
 from aimass.control.revisions.standing import Standing, standings
-from aimass.control.revisions.traffic import go_on
+from aimass.control.traffic.moving import go_on
 from aimass.core.errors import AimassError, Conflict
 from aimass.monitoring.feedback.quality import quality
 from aimass.serving.traffic.base import Weights

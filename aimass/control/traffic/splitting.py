@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from aimass.control.context import Context
 from aimass.control.revisions.standing import Standing, standings
-from aimass.control.revisions.traffic import Aim, move
 from aimass.control.traffic.following import wanted
+from aimass.control.traffic.moving import Aim, move
 from aimass.core.errors import AimassError, Invalid
 from aimass.database.tables import TrafficMoveRow
 from aimass.serving.traffic.base import BY, check_weights

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from aimass.control import deploy as deploying
-from aimass.control.revisions import traffic
 from aimass.control.rollouts import verbs
 from aimass.control.rollouts.showing import show
 from aimass.control.rollouts.starting import Wish, start
+from aimass.control.traffic.moving import Aim, move
 from aimass.core.errors import AimassError, Conflict, Invalid, NotFound, Unavailable
 from aimass.database.tables import RevisionRow
 from aimass.testing.desk import service_document
@@ -112,7 +112,7 @@ def test_a_revision_that_cannot_be_loaded_now(stage: Stage, monkeypatch: pytest.
 
 
 def test_a_service_that_is_split(stage: Stage) -> None:
-    traffic.move(stage.desk.context, SERVICE, traffic.Aim({OLD: 60.0, NEW: 40.0}), "by hand")
+    move(stage.desk.context, SERVICE, Aim({OLD: 60.0, NEW: 40.0}), "by hand")
     with pytest.raises(Conflict, match=r"twice is split .*; first: aimass traffic twice 1=100"):
         begin(stage, NEW)
 
@@ -129,7 +129,7 @@ def test_traffic_is_not_moved_by_hand_meanwhile(stage: Stage) -> None:
     with pytest.raises(Conflict, match=refused):
         deploying.deploy(stage.desk.context, service_document(stage.desk.register("double", 4.0), SERVICE))
     with pytest.raises(Conflict, match=refused):
-        traffic.move(stage.desk.context, SERVICE, traffic.Aim({OLD: 60.0, NEW: 40.0}), "by hand")
+        move(stage.desk.context, SERVICE, Aim({OLD: 60.0, NEW: 40.0}), "by hand")
     assert stage.weights == [{OLD: 90.0, NEW: 10.0}] * 2
 
 

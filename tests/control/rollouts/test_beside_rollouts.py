@@ -13,11 +13,11 @@ from aimass.control.leases.holder import me
 from aimass.control.leases.turns import READIED, Turns
 from aimass.control.pushing import Pushed
 from aimass.control.reconciling.repair import repair
-from aimass.control.revisions import traffic
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.rollouts import verbs
 from aimass.control.rollouts.record import newest
 from aimass.control.rollouts.starting import Wish, start
+from aimass.control.traffic.moving import ready
 from aimass.core.errors import Conflict, Unavailable
 from aimass.database.rollout_tables import RolloutMemoryRow, RolloutRow
 from aimass.gateway.metrics import Snapshot
@@ -71,7 +71,7 @@ def test_a_failing_deploy_lets_go_only_what_it_had_readied(stage: Stage, monkeyp
     hold_ready(stage)
     after_waits(stage, monkeypatch, 1, lambda: Pushed(is_away=True))
     with stage.desk.context.turns.of(SERVICE), pytest.raises(Unavailable):
-        traffic.ready(stage.desk.context, SERVICE, {NEW, THIRD}, "both", anew=True)
+        ready(stage.desk.context, SERVICE, {NEW, THIRD}, "both", anew=True)
     assert now(stage).readied == {THIRD}
 
 
