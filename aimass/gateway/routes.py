@@ -100,7 +100,8 @@ class Service:
             return self._only
         if self.cut is None or self._main is None:
             raise Unavailable(f"service {self.name!r} {self._why_not}", retry_after_s=self._again_s)
-        number = self.cut.choose(self._known(call, self._main, body, max_bytes))
+        key = self._known(call, self._main, body, max_bytes) if self._known is not None else ""
+        number = self.cut.choose(key) if key else self.cut.choose_call(call.request_id)
         call.probability = self.cut.shares[number]
         return self.targets[number]
 
