@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from aimass.gateway.routes import Target
 
 Known = Callable[["Call", "Target", Any, int], str]
-"""A call, the revision with the most traffic, the body (none: there is none) and how large it may be → its key; "": it has
-none."""
+"""A call, the revision with the most traffic, the body (none: there is none) and how large it may be → its key, or
+"" where it has none."""
 
 
 def known_by(by: str) -> Known | None:
