@@ -9,7 +9,7 @@ from aimass.core.ids import Digest
 from aimass.graph.graph import Graph
 from aimass.serving.combining import make_combiner
 from aimass.serving.layout import Layout, Read, Store
-from aimass.serving.planner.candidates import candidates
+from aimass.serving.planner.contenders import contenders
 from aimass.serving.planner.demand import Demand
 from aimass.serving.planner.explanation import Explanation, explain
 from aimass.serving.plans.mixed import compile_placements
@@ -36,7 +36,7 @@ def place(graph: Graph, demand: Demand, read: Read, store: Store) -> Placed:
     layouts: dict[str, Layout] = {}
     refused: dict[str, str] = {}
     kept: dict[Digest, bytes] = {}
-    for item in candidates(graph, demand.placement):
+    for item in contenders(graph, demand.placement):
         if item.reason:
             continue
         try:

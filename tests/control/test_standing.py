@@ -21,9 +21,9 @@ def test_kept_and_before_follow_the_history(steps: list[str]) -> None:
         if step == "deploy":
             newest += 1
             good.append(newest)
-            coming = stand(moves, good)
-            assert coming.candidate == newest
-            assert newest in coming.kept
+            stored = stand(moves, good)
+            assert stored.coming == newest
+            assert newest in stored.kept
             came_after[newest], last = last, newest
             moves.append({newest: 100.0})
         elif step == "fail":
@@ -36,7 +36,7 @@ def test_kept_and_before_follow_the_history(steps: list[str]) -> None:
         now = stand(moves, good)
         main = last if moves and moves[-1] else None
         before = came_after[main] if main else None
-        assert (now.main, now.before, now.candidate) == (main, before, None)
+        assert (now.main, now.before, now.coming) == (main, before, None)
         assert set(now.kept) == {main, before} - {None}
 
 

@@ -55,7 +55,7 @@ class Standing:
         )
 
     @property
-    def candidate(self) -> int | None:
+    def coming(self) -> int | None:
         """A revision that is being deployed: newer than all that any move names."""
         newest = self.good[-1] if self.good else None
         return newest if newest is not None and newest > max(self.named, default=0) else None
@@ -64,7 +64,7 @@ class Standing:
     def kept(self) -> tuple[int, ...]:
         """Revisions that replicas hold ready: those with traffic, the one before, those that come."""
         numbers = set(self.weights) | self.readied | (self.shadows if self.is_deployed else set())
-        for number in (self.before, self.candidate):
+        for number in (self.before, self.coming):
             if number is not None:
                 numbers.add(number)
         return tuple(sorted(numbers))

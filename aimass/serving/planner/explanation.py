@@ -6,7 +6,7 @@ from typing import Any
 
 from aimass.graph.graph import Graph
 from aimass.graph.spec import LimitsSpec
-from aimass.serving.planner.candidates import Candidate, candidates, described, wanted
+from aimass.serving.planner.contenders import Contender, contenders, described, wanted
 from aimass.serving.planner.demand import Demand
 from aimass.serving.planner.machine import Load, Machine
 from aimass.serving.planner.prediction import Figures, predict
@@ -62,12 +62,12 @@ class Explanation:
 def explain(graph: Graph, demand: Demand, refused: Mapping[str, str] | None = None) -> Explanation:
     """The alternatives, predicted from ``graph.profiles``, and the choice.
 
-    ``refused``: by the name of a candidate, why compiling it failed, where that was tried.
+    ``refused``: by the name of a contender, why compiling it failed, where that was tried.
     """
-    found = candidates(graph, demand.placement)
+    found = contenders(graph, demand.placement)
     is_known = all(ref in graph.profiles for ref in graph.refs)
 
-    def judged(item: Candidate) -> Alternative:
+    def judged(item: Contender) -> Alternative:
         figures = predict(graph, item.placements, demand) if is_known else None
         reason = item.reason or (refused or {}).get(item.name, "")
         what = described(graph, item.placements)

@@ -1,4 +1,4 @@
-"""A node and a version that might take its place, side by side: what both read, both, and what both give."""
+"""A node and its shadow, a version that might take its place: what both read, both, and what both give."""
 
 from dataclasses import replace
 
@@ -11,10 +11,9 @@ from aimass.graph.expansion import CheckCombiner, Expansion, Given, Lookup, Scop
 from aimass.graph.graph import INPUT, Graph, ModelInfo, Node, Source
 from aimass.graph.places import Place
 
-MARK = "~"  # which no name of a document holds; the candidate's nodes begin with it
-CANDIDATE = "candidate"
+MARK = "~"  # which no name of a document holds; the shadow's nodes begin with it
 PRIMARY, SHADOW = "primary", "shadow"
-"""Who is meant: the node, or its candidate. An output's name begins with one of them and a dot."""
+"""Who is meant: the node, or its shadow. An output's name begins with one of them and a dot."""
 
 
 def beside(graph: Graph, name: str, ref: str, lookup: Lookup, check_combiner: CheckCombiner | None = None) -> Graph:
@@ -36,9 +35,9 @@ def beside(graph: Graph, name: str, ref: str, lookup: Lookup, check_combiner: Ch
     given: Given = {port: (source, _spec(graph, nodes, source)) for port, source in node.inputs}
     expansion = Expansion(lookup, check_combiner)
     inputs = {port: f"{INPUT}.{port}" for port in given}
-    wanted = {spec.name: f"{CANDIDATE}.{spec.name}" for spec in outputs}
+    wanted = {spec.name: f"{SHADOW}.{spec.name}" for spec in outputs}
     key = "transform" if info.kind == "transform" else "model"
-    asked = SubGraphSpec(nodes={CANDIDATE: NodeSpec.model_validate({key: info.ref, "inputs": inputs})}, outputs=wanted)
+    asked = SubGraphSpec(nodes={SHADOW: NodeSpec.model_validate({key: info.ref, "inputs": inputs})}, outputs=wanted)
     root = Place(None)
     found = expansion.expand(asked, given, Scope(MARK, root, "", root))
     added = tuple(_plain(item) for item in expansion.nodes.values())

@@ -147,7 +147,7 @@ def _run(desk: Desk, node: str, rows: Any) -> Batch:
 @pytest.mark.parametrize(
     ("placement", "policy"), [("merged", ""), ("fused", ""), ("auto", ", retries: 1, required: true")]
 )
-def test_beside_a_node_runs_what_feeds_it_the_node_and_the_candidate(desk: Desk, placement: str, policy: str) -> None:
+def test_beside_a_node_runs_what_feeds_it_the_node_and_the_shadow(desk: Desk, placement: str, policy: str) -> None:
     """However the revision itself is laid out."""
     desk.register("double", 7.0)
     traffic.deploy(desk.context, CHAIN.format(placement=placement, policy=policy))

@@ -21,7 +21,7 @@ HEAVIEST = 2  # mixtures have so many of the heaviest nodes elsewhere, from none
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Contender:
     """``name`` is its own; ``reason``: why it cannot be, or nothing."""
 
     name: str
@@ -30,14 +30,14 @@ class Candidate:
     reason: str = ""
 
 
-def candidates(graph: Graph, asked: str) -> list[Candidate]:
+def contenders(graph: Graph, asked: str) -> list[Contender]:
     """``asked``: the service's placement, by which all nodes go that say nothing themselves; or auto.
 
     The uniform ones are always there, so that an explanation says what speaks against them. The mixtures all hold to
     what is asked of a node.
     """
     found = [_uniform(graph, plan) for plan in PLANS]
-    seen = [candidate.placements for candidate in found]
+    seen = [contender.placements for contender in found]
     default = uniform(graph, FUSED if asked == "auto" else asked)
     mixtures = [as_can_be(graph, default) if asked != MERGED else _merged_by_request(graph)]
     if asked == "auto":
@@ -47,15 +47,15 @@ def candidates(graph: Graph, asked: str) -> list[Candidate]:
             continue
         seen.append(placements)
         plan = plan_name(graph, placements)
-        number = sum(1 for candidate in found if candidate.plan == MIXED)
+        number = sum(1 for contender in found if contender.plan == MIXED)
         name = f"{MIXED} {number + 1}" if plan == MIXED else plan
         reason = why_not(graph, placements)
         if not reason or asked != "auto" or not number:
-            found.append(Candidate(name, plan, placements, reason))
+            found.append(Contender(name, plan, placements, reason))
     return found
 
 
-def wanted(graph: Graph, found: list[Candidate], asked: str) -> list[Candidate]:
+def wanted(graph: Graph, found: list[Contender], asked: str) -> list[Contender]:
     """Those among which to choose."""
     if asked == "auto":
         return [item for item in found if with_asked(graph, item.placements) == item.placements]
@@ -70,9 +70,9 @@ def described(graph: Graph, placements: Placements) -> str:
     return "; ".join(f"{', '.join(names)} {plan}" for plan, names in by_plan.items() if names)
 
 
-def _uniform(graph: Graph, plan: str) -> Candidate:
+def _uniform(graph: Graph, plan: str) -> Contender:
     placements = uniform(graph, plan)
-    return Candidate(plan, plan, placements, why_not(graph, placements))
+    return Contender(plan, plan, placements, why_not(graph, placements))
 
 
 def _merged_by_request(graph: Graph) -> dict[str, str]:
