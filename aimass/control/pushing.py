@@ -33,6 +33,16 @@ class Pushed:
     is_away: bool = False  # the reconciler itself did not answer
 
 
+@dataclass(frozen=True, kw_only=True)
+class Acknowledged:
+    """What stands now of a service that was changed. ``silent`` replicas pull the change within seconds."""
+
+    service: str
+    message: str
+    replicas: int  # that have acknowledged it
+    silent: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Overview:
     """The fleet at one moment."""

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
-from aimass.control.pushing import Pushed
+from aimass.control.pushing import Acknowledged, Pushed
 from aimass.control.revisions.loading import look_at_deaths, unheard, wait
 from aimass.control.revisions.standing import standings
 from aimass.control.shadows.choosing import Asked, Chosen, check_share, choose
@@ -19,16 +19,12 @@ from aimass.database import state_number
 from aimass.database.shadow_tables import ShadowMoveRow
 
 
-@dataclass(frozen=True)
-class Shadowed:
-    """What stands now; see ``control.deploy.Deployed``."""
+@dataclass(frozen=True, kw_only=True)
+class Shadowed(Acknowledged):
+    """How many per cent of the service's calls the shadow runs."""
 
-    service: str
     shadow: str
     share: float
-    message: str
-    replicas: int
-    silent: tuple[str, ...] = ()
 
 
 def cast(context: Context, service: str, asked: Asked, share: float) -> Shadowed:
@@ -57,8 +53,7 @@ def cast(context: Context, service: str, asked: Asked, share: float) -> Shadowed
                 _take_back(context, row, share_before, str(wrong))
         if wrong is not None:
             raise wrong
-        message = f"shadow {row.shadow} runs {share:g} % of the calls of {service}"
-        return Shadowed(service, row.shadow, share, message, len(pushed.reports), pushed.silent)
+        return _shadowed(row, share, f"runs {share:g} % of the calls of {service}", pushed)
 
 
 def end(context: Context, service: str, asked: Asked | None = None) -> list[Shadowed]:
@@ -75,12 +70,7 @@ def end(context: Context, service: str, asked: Asked | None = None) -> list[Shad
                 session.add(moved(row, 0.0, context.who, "ended", context.clock.now()))
             number = state_number.bump(session)
         pushed = context.pusher.push(number) if now.kept else Pushed()
-        return [
-            Shadowed(
-                service, row.shadow, 0.0, f"shadow {row.shadow} of {service} ended", len(pushed.reports), pushed.silent
-            )
-            for row in wanted
-        ]
+        return [_shadowed(row, 0.0, f"of {service} ended", pushed) for row in wanted]
 
 
 def show(context: Context, service: str) -> dict[str, Any]:
@@ -95,6 +85,17 @@ def show(context: Context, service: str) -> dict[str, Any]:
             for move in session.scalars(moves)
         ]
     return {"service": service, "shadows": figures_of(service, rows, overview), "moves": history}
+
+
+def _shadowed(row: ShadowMoveRow, share: float, what: str, pushed: Pushed) -> Shadowed:
+    return Shadowed(
+        service=row.service,
+        shadow=row.shadow,
+        share=share,
+        message=f"shadow {row.shadow} {what}",
+        replicas=len(pushed.reports),
+        silent=pushed.silent,
+    )
 
 
 def _is_meant(row: ShadowMoveRow, asked: Asked) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from aimass.control.context import Context
+from aimass.control.pushing import Acknowledged
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.traffic.following import wanted
 from aimass.control.traffic.moving import Aim, move
@@ -19,17 +20,13 @@ SHOWN = 20  # moves
 LEAST = 0.001  # per cent; ten of the buckets that calls fall into
 
 
-@dataclass(frozen=True)
-class Split:
-    """What stands now. ``replicas`` have acknowledged it; ``silent`` ones pull it within seconds."""
+@dataclass(frozen=True, kw_only=True)
+class Split(Acknowledged):
+    """Who takes the service's calls."""
 
-    service: str
     weights: Mapping[str, float]
     policy: str
     options: Mapping[str, Any]
-    message: str
-    replicas: int
-    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
