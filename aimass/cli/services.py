@@ -105,24 +105,24 @@ def read_document(path: Path) -> str:
 
 
 def say_failures(services: list[dict[str, Any]]) -> None:
-    """A line for each deployed service that replicas cannot load, hold back, or died of."""
+    """A line for each revision that replicas cannot load, hold back, or died of, and for each rollout."""
     for item in services:
         rollout = item.get("rollout")
         if rollout and rollout["is_active"]:
             said = f"{item['name']} revision {rollout['revision']}: a rollout"
-            terminal.say(f"{said} is {rollout['state']} at {rollout['share']:g} %")
+            torn = f", and nobody can watch it: {rollout['torn']}" if rollout["torn"] else ""
+            terminal.say(f"{said} is {rollout['state']} at {rollout['share']:g} %{torn}")
         elif rollout and rollout["state"] == "returned" and item["revision"] == rollout["baseline"]:
             terminal.say(f"{item['name']} revision {rollout['revision']} was returned by its guards: {rollout['why']}")
         if item.get("mended"):
             terminal.say(f"{item['name']}: {item['mended']}")
-        for reason in item["held"]:
-            terminal.say(f"{item['name']} revision {item['revision']} is in quarantine: {reason}")
         if item.get("crashes") and not item["failed"]:
             last = item["crashes"][-1]
             said = f"{item['name']} revision {last['revision']} killed a replica"
             terminal.say(f"{said} ({last['cause']}, {terminal.when(last['at'])}); the second time it is put aside")
-        for reason in item["failed"]:
-            terminal.say(f"{item['name']} revision {item['revision']} cannot be loaded: {reason}")
+        for fault in item["faults"]:
+            ready = " is held ready, but" if fault["held_ready"] else ""
+            terminal.say(f"{item['name']} revision {fault['revision']}{ready} {fault['what']}: {fault['reason']}")
 
 
 def _say_moved(done: dict[str, Any], as_json: bool) -> None:

@@ -14,6 +14,7 @@ from aimass.control.revisions.machine_file import machine_of
 from aimass.control.revisions.standing import Standing, next_number, standing, standings
 from aimass.control.rollouts.record import refuse_while_active
 from aimass.control.traffic.moving import Aim, end, leave, ready, shift
+from aimass.control.traffic.naming import name_split
 from aimass.core.errors import Conflict, Invalid, Timeout, Unavailable
 from aimass.database import state_number
 from aimass.database.tables import RevisionRow, ServiceRow
@@ -55,6 +56,7 @@ def deploy(context: Context, text: str, name: str = planning.NAME, traffic: bool
     """
     with context.database.reading() as session:
         drafted = planning.draft(session, text, name)
+        _check_own(session, context, drafted.spec.service)
     with context.turns.of(drafted.spec.service):
         same = _unchanged(context, drafted)
         if same is not None:
@@ -177,8 +179,7 @@ def _store(context: Context, drafted: planning.Draft, planned: planning.Planned,
         if service is None:
             session.add(ServiceRow(name=name, account=context.account, created_at=context.clock.now()))
             session.flush()
-        elif service.account != context.account:
-            raise Conflict(f"service {name} belongs to another account; choose another name")
+        _check_own(session, context, name)  # its name may have been taken meanwhile
         for data in planned.artifacts.values():
             context.store.put(data)
         number = next_number(session, name)
@@ -196,6 +197,12 @@ def _store(context: Context, drafted: planning.Draft, planned: planning.Planned,
         )
         context.turns.note(session, name, {STORED: number, "why": why})  # no why: it asked for no traffic
         return number, state_number.bump(session)
+
+
+def _check_own(session: Session, context: Context, service: str) -> None:
+    row = session.get(ServiceRow, service)
+    if row is not None and row.account != context.account:
+        raise Conflict(f"service {service} belongs to another account; choose another name")
 
 
 def _check_loaded(context: Context, service: str, number: int, state: int) -> None:
@@ -226,15 +233,14 @@ def _held(context: Context, service: str, revision: int) -> Deployed:
         row, now = session.get_one(RevisionRow, (service, revision)), standing(session, service)
     overview = context.pusher.overview()
     share = now.weights.get(revision, 0.0)
-    split = f"{now.main}=95 {revision}=5" if now.main not in {None, revision} else f"{revision}=100"
+    more = "" if share else f"; give it some with: {name_split(service, now, revision)}"
     return Deployed(
         service=service,
         revision=revision,
         plan=row.layout["plan"],
         why=row.explanation["why"],
         changed=True,
-        message=f"revision {revision} of {service} is loaded and takes {share:g} % of its traffic; give it some with: "
-        f"aimass traffic {service} {split}",
+        message=f"revision {revision} of {service} is loaded and takes {share:g} % of its traffic{more}",
         weights=_as_text(now.weights),
         replicas=overview.ready(service, [revision]) if overview else 0,
     )

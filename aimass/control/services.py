@@ -79,11 +79,25 @@ def _summary(
         "resident": overview.resident(name, there) if overview else None,
         "failed": overview.failures(name, standing.weights) if overview else [],
         "held": overview.held(name, standing.weights) if overview else [],
+        "faults": _faults(name, standing, overview),
         "rollout": brief(session, name),
         "mended": mended(session, name),
         "crashes": [_crash(crash) for number in standing.weights for crash in crashes_of(session, name, number)],
         "nodes": nodes.replicas if nodes else {},  # fan-out nodes of the revision with the most traffic → replicas
     }
+
+
+def _faults(service: str, standing: Standing, overview: Overview | None) -> list[dict[str, Any]]:
+    """What is wrong with revisions that take traffic or are held ready, each with which and why."""
+    if overview is None:
+        return []
+    told = (("cannot be loaded", overview.failures), ("is in quarantine", overview.held))
+    return [
+        {"revision": number, "held_ready": number in standing.readied, "what": what, "reason": reason}
+        for number in sorted(standing.weights.keys() | standing.readied)
+        for what, of in told
+        for reason in of(service, [number])
+    ]
 
 
 def _crash(row: CrashRow) -> dict[str, Any]:

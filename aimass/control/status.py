@@ -74,6 +74,7 @@ def _brief(service: dict[str, Any]) -> dict[str, Any]:
         "plan": service["plan"],
         "failed": service["failed"],
         "held": service["held"],
+        **{name: service[name] for name in ("faults", "rollout", "mended", "crashes")},
         "calls": measured.get("calls", 0),
         "refused": measured.get("refused", 0),
         "p95_ms": measured.get("p95_ms"),

@@ -1,4 +1,7 @@
-"""Rollouts: what was planned, every step and what it was decided on, what guards saw, and their memory."""
+"""Rollouts: what was planned, every step and what it was decided on, what guards saw, and their memory.
+
+Documents are read one by one, by whoever needs them (``deferred``): a torn one keeps nobody from the other rows.
+"""
 
 from typing import Any
 
@@ -16,7 +19,7 @@ class RolloutRow(Base):
     service: Mapped[str]
     revision: Mapped[int]  # the candidate
     baseline: Mapped[int]
-    plan: Mapped[dict[str, Any]]  # see ``control.rollouts.plan``
+    plan: Mapped[dict[str, Any]] = mapped_column(deferred=True)  # see ``control.rollouts.plan``
     who: Mapped[str]
     why: Mapped[str]
     created_at: Mapped[float]
@@ -35,7 +38,7 @@ class RolloutMoveRow(Base):
     state: Mapped[str]  # running | holding | paused | promoted | aborted | returned
     step: Mapped[int]  # counted from 0
     share: Mapped[float]  # per cent of the candidate
-    evidence: Mapped[list[Any]] = mapped_column(JSON)
+    evidence: Mapped[list[Any]] = mapped_column(JSON, deferred=True)
     who: Mapped[str]
     why: Mapped[str]
     at: Mapped[float]

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
@@ -19,7 +20,7 @@ from aimass.control.revisions.aside import asides, say
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.rollouts.counting import tally
 from aimass.control.rollouts.deciding import Decision, Progress, decide
-from aimass.control.rollouts.record import ACTIVE, Rollout, State, active, add_move, newest, weights
+from aimass.control.rollouts.record import ACTIVE, Rollout, State, active, add_move, newest, unreadable, weights
 from aimass.control.traffic import moving
 from aimass.core.errors import AimassError, Invalid
 from aimass.database import state_number
@@ -108,8 +109,8 @@ class Rollouts:
     def _is_due(self, session: Session, rollout: Rollout) -> bool:
         now = self._context.clock.now()
         rest_s = min(LONGEST_S, max(LOOK_S, (now - rollout.step_at) / LOOKS)) - LOOK_S / 2
-        memory = session.get(RolloutMemoryRow, rollout.id)
-        return memory is None or not 0 <= now - memory.at < rest_s
+        last = session.scalar(select(RolloutMemoryRow.at).where(RolloutMemoryRow.rollout == rollout.id))
+        return last is None or not 0 <= now - last < rest_s
 
     def _look(self, service: str, overview: Overview) -> None:
         """In one transaction, so that whoever paused, promoted or aborted it meanwhile was first or comes after; and a
@@ -123,31 +124,27 @@ class Rollouts:
             said: list[dict[str, Any]] = []
             try:
                 guards = rollout.plan.made()
+                before = _remembered(session, rollout, guards)
             except Invalid as error:
                 decision = outside or _unwatched(rollout, error)
             else:
-                decision, said = self._watch(session, rollout, guards, overview, outside)
+                memory, judgements = self._judge(session, rollout, guards, overview, before)
+                decision = outside or decide(self._progress(rollout, memory), judgements)
+                said = self._keep(session, rollout, memory, decision, judgements)
             state = self._take(session, rollout, now, decision, said)
         if state:
             self._context.pusher.push(state)
 
-    def _watch(
-        self,
-        session: Session,
-        rollout: Rollout,
-        guards: Mapping[str, Guard],
-        overview: Overview,
-        outside: Decision | None,
-    ) -> tuple[Decision, list[dict[str, Any]]]:
-        """What is decided, and what the guards said; both are kept."""
-        memory, judgements = self._judge(session, rollout, guards, overview)
-        decision = outside or decide(self._progress(rollout, memory), judgements)
+    def _keep(
+        self, session: Session, rollout: Rollout, memory: Memory, decision: Decision, judgements: list[Judgement]
+    ) -> list[dict[str, Any]]:
+        """Writes what the look came to; what the guards said."""
         said = [item.to_json() for item in judgements]
         at = self._context.clock.now()
         if self._is_worth_keeping(session, rollout, decision, at):
             session.merge(RolloutLookRow(rollout=rollout.id, at=at, share=rollout.share, evidence=said))
         keep(session, rollout.id, memory.start() if decision.step > rollout.step else memory, said, at)
-        return decision, said
+        return said
 
     @staticmethod
     def _is_worth_keeping(session: Session, rollout: Rollout, decision: Decision, at: float) -> bool:
@@ -158,15 +155,14 @@ class Rollouts:
 
     @staticmethod
     def _judge(
-        session: Session, rollout: Rollout, guards: Mapping[str, Guard], overview: Overview
+        session: Session, rollout: Rollout, guards: Mapping[str, Guard], overview: Overview, before: Memory
     ) -> tuple[Memory, list[Judgement]]:
         plan, service = rollout.plan, rollout.service
         baseline, candidate = (
             tally(session, overview.counts, service, number, plan.bound_s)
             for number in (rollout.baseline, rollout.revision)
         )
-        row = session.get_one(RolloutMemoryRow, rollout.id)
-        memory = _read(row, guards).look(guards, baseline, candidate)
+        memory = before.look(guards, baseline, candidate)
         return memory, [
             judge(name, guard, memory.guards[name], plan.alpha, plan.least_requests if guard.LEAST == 1 else 0)
             for name, guard in guards.items()
@@ -202,7 +198,7 @@ class Rollouts:
         """Write down what was decided; the number of the state to push, 0 if traffic stays where it is."""
         if (decision.state, decision.step) == (rollout.state, rollout.step):
             return 0
-        after = replace(rollout, state=decision.state, step=decision.step)
+        after = rollout.turn(decision.state, decision.step)
         who, at = self._context.who, self._context.clock.now()
         add_move(session, rollout.id, (decision.state, decision.step, after.share), (who, decision.why, at), evidence)
         if after.share == rollout.share or not is_split(now, rollout):
@@ -238,7 +234,14 @@ def _unwatched(rollout: Rollout, error: Invalid) -> Decision:
     return Decision(state, rollout.step, f"nobody can watch it: {error}")
 
 
-def _read(row: RolloutMemoryRow, guards: Mapping[str, Guard]) -> Memory:
-    watched = {name: Watched.from_json(row.guards[name], guard) for name, guard in guards.items()}
-    counted = row.counted
-    return Memory(Tally(**counted["baseline"]), Tally(**counted["candidate"]), counted["at_step"], watched)
+def _remembered(session: Session, rollout: Rollout, guards: Mapping[str, Guard]) -> Memory:
+    """What the look before left; ``Invalid`` where that cannot be read."""
+    row = RolloutMemoryRow
+    try:
+        counted, seen, _ = session.execute(
+            select(row.counted, row.guards, row.evidence).where(row.rollout == rollout.id)
+        ).one()
+        watched = {name: Watched.from_json(seen[name], guard) for name, guard in guards.items()}
+        return Memory(Tally(**counted["baseline"]), Tally(**counted["candidate"]), counted["at_step"], watched)
+    except (AttributeError, KeyError, NoResultFound, TypeError, ValueError) as error:
+        raise unreadable(rollout.service, rollout.revision, "the memory", error) from error

@@ -1,7 +1,7 @@
 """Rollouts as rows: how one stands is its newest move."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from aimass.control.rollouts.plan import Plan
-from aimass.core.errors import Conflict
-from aimass.database.rollout_tables import RolloutMoveRow, RolloutRow
+from aimass.core.errors import AimassError, Conflict, Invalid
+from aimass.database.rollout_tables import RolloutMemoryRow, RolloutMoveRow, RolloutRow
 
 
 class State(StrEnum):
@@ -25,6 +25,7 @@ class State(StrEnum):
 
 
 ACTIVE = frozenset({State.RUNNING, State.HOLDING, State.PAUSED})
+_ENDED = {State.PROMOTED: 100.0, State.ABORTED: 0.0, State.RETURNED: 0.0}  # the candidate's per cent
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,36 @@ class Rollout:
     service: str
     revision: int
     baseline: int
-    plan: Plan
+    stored: Plan | Invalid  # the plan, or why it cannot be read
     state: State
     step: int  # counted from 0
+    at_step: float  # per cent of the calls that the step gives the candidate
     began_at: float
     step_at: float  # when the step began
     move: int  # the newest move's id
     why: str
 
     @property
+    def plan(self) -> Plan:
+        """``Invalid`` where what is stored cannot be read: nobody can watch the rollout then, but end it."""
+        if isinstance(self.stored, Invalid):
+            raise self.stored
+        return self.stored
+
+    @property
+    def torn(self) -> str:
+        """Why its plan cannot be read; empty where it can."""
+        return str(self.stored) if isinstance(self.stored, Invalid) else ""
+
+    @property
     def share(self) -> float:
         """Per cent of the calls that its state gives the candidate."""
-        ended = {State.PROMOTED: 100.0, State.ABORTED: 0.0, State.RETURNED: 0.0}
-        return ended.get(self.state, self.plan.steps[self.step])
+        return _ENDED.get(self.state, self.at_step)
+
+    def turn(self, state: State, step: int) -> "Rollout":
+        """The same in that state, at that step."""
+        at_step = self.at_step if step == self.step else self.plan.steps[step]
+        return replace(self, state=state, step=step, at_step=at_step)
 
     @property
     def weights(self) -> dict[int, float]:
@@ -85,14 +103,40 @@ def read(session: Session, row: RolloutRow) -> Rollout:
         service=row.service,
         revision=row.revision,
         baseline=row.baseline,
-        plan=Plan.from_json(row.plan),
+        stored=_plan(row),
         state=State(last.state),
         step=last.step,
+        at_step=next(move.share for move in moves if move.step == last.step),
         began_at=row.created_at,
         step_at=next(move.at for move in moves if move.step == last.step),
         move=last.id,
         why=last.why,
     )
+
+
+def _plan(row: RolloutRow) -> Plan | Invalid:
+    try:
+        return Plan.from_json(row.plan)
+    except (AimassError, AttributeError, KeyError, TypeError, ValueError) as error:
+        return unreadable(row.service, row.revision, "the plan", error)
+
+
+def unreadable(service: str, revision: int, what: str, error: Exception) -> Invalid:
+    """That what is stored of the rollout cannot be read."""
+    return Invalid(
+        f"{what} of the rollout of {service}/{revision} cannot be read from the database ({type(error).__name__}: "
+        f"{error}); give its traffic back with aimass abort {service}, and begin again: aimass rollout {service} "
+        f"{revision}"
+    )
+
+
+def last_said(session: Session, rollout: int) -> list[Any]:
+    """What the guards said at the last look; nothing where that cannot be read."""
+    query = select(RolloutMemoryRow.evidence).where(RolloutMemoryRow.rollout == rollout)
+    try:
+        return list(session.scalar(query) or ())
+    except (TypeError, ValueError):
+        return []
 
 
 def moves_of(session: Session, rollout: int) -> list[RolloutMoveRow]:

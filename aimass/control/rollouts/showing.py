@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.pushing import Pushed
 from aimass.control.revisions.standing import standings
-from aimass.control.rollouts.record import ACTIVE, Rollout, moves_of, newest, read
+from aimass.control.rollouts.record import ACTIVE, Rollout, last_said, moves_of, newest, read
 from aimass.core.errors import NotFound
-from aimass.database.rollout_tables import RolloutLookRow, RolloutMemoryRow, RolloutRow
+from aimass.database.rollout_tables import RolloutLookRow, RolloutRow
 
 MAX_LOOKS = 600  # that a picture is drawn of
 
@@ -45,9 +45,9 @@ def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
         if rollout is None:
             raise NotFound(f"{service} has had no rollout; start one: aimass rollout {service} REVISION")
         row = session.get_one(RolloutRow, rollout.id)
+        plan = None if rollout.torn else row.plan
         query = select(RolloutLookRow).where(RolloutLookRow.rollout == rollout.id).order_by(RolloutLookRow.at)
         said = list(session.scalars(query)) if looks else []
-        last = session.get_one(RolloutMemoryRow, rollout.id)
         earlier = session.scalars(
             select(RolloutRow).where(RolloutRow.service == service, RolloutRow.id < rollout.id).order_by(RolloutRow.id)
         )
@@ -59,7 +59,8 @@ def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
             "why": rollout.why,
             "share": rollout.share,
             "step": rollout.step,
-            "plan": row.plan,
+            "plan": plan,
+            "torn": rollout.torn,
             "who": row.who,
             "started_at": row.created_at,
             "moves": [
@@ -74,7 +75,7 @@ def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
                 }
                 for move in moves_of(session, rollout.id)
             ],
-            "guards": last.evidence,
+            "guards": last_said(session, rollout.id),
             "looks": [{"at": item.at, "share": item.share, "guards": item.evidence} for item in _thinned(said)],
             "earlier": [_brief(read(session, item)) for item in earlier],
         }
@@ -94,6 +95,7 @@ def _brief(rollout: Rollout) -> dict[str, Any]:
         "why": rollout.why,
         "share": rollout.share,
         "is_active": rollout.state in ACTIVE,
+        "torn": rollout.torn,  # why nobody can watch it
     }
 
 

@@ -1,17 +1,14 @@
 """What a person may do to a rollout that goes on."""
 
-from dataclasses import replace
-
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Pushed
 from aimass.control.revisions.standing import standings
 from aimass.control.rollouts.driving import is_split, move_to, moved_otherwise
-from aimass.control.rollouts.record import ACTIVE, Rollout, State, add_move, newest
+from aimass.control.rollouts.record import ACTIVE, Rollout, State, add_move, last_said, newest
 from aimass.control.rollouts.showing import Done, done
 from aimass.core.errors import Conflict
-from aimass.database.rollout_tables import RolloutMemoryRow
 
 _DONE = {State.RUNNING: "resumed"}  # where what was done is another word than what holds now
 
@@ -53,15 +50,9 @@ def _change(context: Context, service: str, state: State, why: str, said: str) -
             if state is before.state:
                 raise Conflict(f"the rollout of {service} is paused already; go on: aimass resume {service}")
             step = len(before.plan.steps) - 1 if state is State.PROMOTED else before.step
-            after = replace(before, state=state, step=step)
+            after = before.turn(state, step)
             told = (context.who, why or f"{_DONE.get(state, state)} by {context.who}", context.clock.now())
-            add_move(
-                session,
-                before.id,
-                (state, step, after.share),
-                told,
-                session.get_one(RolloutMemoryRow, before.id).evidence,
-            )
+            add_move(session, before.id, (state, step, after.share), told, last_said(session, before.id))
             number = move_to(session, context, after, told[1]) if after.share != before.share else 0
         if number:
             pushed = context.pusher.push(number)

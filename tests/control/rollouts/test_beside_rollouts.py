@@ -1,11 +1,9 @@
 """What else happens to a service while a rollout of it goes on: nothing is undone, forgotten, or done by two."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.orm import Session
 
 from aimass.control import deploy as deploying
 from aimass.control.context import Context
@@ -15,14 +13,10 @@ from aimass.control.pushing import Pushed
 from aimass.control.reconciling.repair import repair
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.rollouts import verbs
-from aimass.control.rollouts.record import newest
-from aimass.control.rollouts.starting import Wish, start
 from aimass.control.traffic.moving import ready
 from aimass.core.errors import Conflict, Unavailable
-from aimass.database.rollout_tables import RolloutMemoryRow, RolloutRow
 from aimass.gateway.metrics import Snapshot
 from aimass.testing.desk import service_document
-from aimass.testing.rollouts.calls import count_calls
 from aimass.testing.rollouts.stage import NEW, OLD, SERVICE, Stage
 
 THIRD = 3
@@ -136,62 +130,3 @@ def test_who_moved_traffic_otherwise_has_ended_it(
     stage.rollouts.look()
     assert stage.shown["state"] == "aborted"
     assert now(stage) == before
-
-
-def second_service(stage: Stage) -> None:
-    """Like the first, after it, and in a rollout of its second revision."""
-    for factor in (3.0, 4.0):
-        deploying.deploy(stage.desk.context, service_document(stage.desk.register("double", factor), "twice-too"))
-    deploying.rollback(stage.desk.context, "twice-too")
-
-
-def test_a_rollout_that_is_torn_keeps_nobody_from_the_others(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    stage.begin()
-    second_service(stage)
-    begin_other(stage)
-    with stage.desk.context.database.session() as session:
-        session.get_one(RolloutMemoryRow, 1).counted = {}
-    look_at_other(stage)
-    assert next((record.levelno, record.getMessage()) for record in caplog.records if record.exc_info) == (
-        logging.ERROR,
-        "the rollout of twice/2",
-    )
-
-
-def test_a_guard_that_is_gone_holds_its_rollout_and_no_other(stage: Stage) -> None:
-    stage.begin()
-    second_service(stage)
-    begin_other(stage)
-    with stage.desk.context.database.session() as session:
-        row = session.get_one(RolloutRow, 1)
-        row.plan = {**row.plan, "guards": ["aimass_gone:Guard"]}
-    look_at_other(stage)
-    assert (stage.shown["state"], stage.shown["share"]) == ("holding", 10.0)
-    assert stage.shown["why"] == "nobody can watch it: 'aimass_gone:Guard' needs the package 'aimass_gone'; " + (
-        "install it and try again"
-    )
-    assert len(stage.shown["moves"]) == 2
-    verbs.abort(stage.desk.context, SERVICE)
-    assert now(stage).weights == {OLD: 100.0}
-
-
-def begin_other(stage: Stage) -> None:
-    wish = Wish((10.0, 100.0), guards=("errors",), least_requests=50, least_s=2.0)
-    start(stage.desk.context, "twice-too", NEW, wish)
-
-
-def look_at_other(stage: Stage) -> None:
-    """Three looks, after which the second service's rollout has returned its revision."""
-    for _ in range(3):
-        stage.desk.clock.advance(1.0)
-        count_calls(stage.desk.pusher.counts, "twice-too", OLD, 900)
-        count_calls(stage.desk.pusher.counts, "twice-too", NEW, 50, 50)
-        stage.rollouts.look()
-    with stage.desk.context.database.reading() as session:
-        assert state_of(session) == "returned"
-
-
-def state_of(session: Session) -> str:
-    found = newest(session, "twice-too")
-    assert found
-    return found.state
