@@ -45,8 +45,13 @@ def read(answer: httpx.Response, items: Sequence[Item]) -> list[Outcome]:
     """What became of each."""
     if answer.status_code != 202:
         raise failure(answer.status_code, answer.headers, answer.content)
+    return outcomes(answer.content, items)
+
+
+def outcomes(body: bytes, items: Sequence[Item]) -> list[Outcome]:
+    """What became of each, as the door says it."""
     try:
-        said = answer.json()["items"]
+        said = json.loads(body)["items"]
         return [_outcome(item, result) for item, result in zip(items, said, strict=True)]
     except (ValueError, KeyError, TypeError) as error:
         raise Bug(f"the answer to feedback cannot be read: {error}") from error

@@ -163,6 +163,10 @@ class Gateway:
         """What a handle must know of a service."""
         return arrays.describe(self.gateway, service, revision, key)
 
+    async def take_feedback(self, body: bytes, key: str) -> bytes | AimassError:
+        """What a handle says was right; the body, and the answer's, are those of ``POST /v2/feedback``."""
+        return await arrays.feedback(self.gateway, body, key)
+
     async def metrics_snapshot(self) -> tuple[str, Snapshot]:
         """This replica's name and counts."""
         return self._name, self._metrics.snapshot()

@@ -25,6 +25,8 @@ class Link(Protocol):
 
     def describe(self, service: str, revision: int | None, key: str) -> Pending: ...
 
+    def feedback(self, body: bytes, key: str) -> Pending: ...
+
 
 class ServeLink:
     """The way by Serve's handle to the gateway's deployment."""
@@ -46,6 +48,7 @@ class ServeLink:
             ) from error
         self._predict = gateway.options(method_name="predict_arrays", _by_reference=False)
         self._describe = gateway.options(method_name="describe_service", _by_reference=False)
+        self._feedback = gateway.options(method_name="take_feedback", _by_reference=False)
 
     def predict(self, call: ArraysCall) -> Pending:
         pending: Pending = self._predict.remote(call)
@@ -53,6 +56,10 @@ class ServeLink:
 
     def describe(self, service: str, revision: int | None, key: str) -> Pending:
         pending: Pending = self._describe.remote(service, revision, key)
+        return pending
+
+    def feedback(self, body: bytes, key: str) -> Pending:
+        pending: Pending = self._feedback.remote(body, key)
         return pending
 
 

@@ -1,7 +1,8 @@
 """Services called from Ray programs: drivers, tasks, actors, Serve deployments, Ray Data; numpy without JSON.
 
     digits = handle("digits")
-    digits.predict(rows)["label"]
+    answer = digits.predict(rows)
+    digits.feedback(*answer.request_of(0), label=7)
 
 A handle calls the gateway, so keys, rates, revisions, metering and errors are those of every other door.
 """
@@ -10,25 +11,28 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from aimass.client.connection import read_key
+from aimass.client.feedback import Item, Outcome, bodies, item_of, outcomes
 from aimass.client.wire import fit
-from aimass.core.batch import Array, Batch, concat
+from aimass.core.batch import Array, Batch, concat, row_count
 from aimass.core.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
 from aimass.core.home import Home, find_home
 from aimass.core.platform_file import NAMESPACE, read_platform_file
 from aimass.core.signature import Datatype
 from aimass.serving.arrays import ArraysAnswer, ServiceFacts
 from aimass.serving.batch_calls import Ask, Course, answers, value
-from aimass.serving.gateway_link import Link, ServeLink, as_ours
+from aimass.serving.gateway_link import Link, Pending, ServeLink, as_ours
 
 GRACE_S = 1.0  # after a deadline, for the gateway's own word on it
 
 Inputs = Mapping[str, Any] | Array | Sequence[Any]
+Found = TypeVar("Found")
+Steps = Generator[Pending, Any, Found]
 
 
 class Answer(dict[str, Array]):
@@ -39,6 +43,16 @@ class Answer(dict[str, Array]):
         self.request_ids = tuple(part.request_id for part in parts)
         self.revisions = tuple(sorted({part.revision for part in parts}))
         self.degraded = ",".join(sorted({name for part in parts for name in part.degraded.split(",") if name}))
+        self._rows = tuple(row_count(part.outputs) for part in parts)
+
+    def request_of(self, row: int) -> tuple[str, int]:
+        """The id of the request that a row of this answer was in, and its row there: what feedback names."""
+        left = row
+        for request_id, rows in zip(self.request_ids, self._rows, strict=True):
+            if 0 <= left < rows:
+                return request_id, left
+            left -= rows
+        raise Invalid(f"the answer has no row {row}; it has {sum(self._rows)}, counted from 0", "row")
 
     def __reduce__(self) -> Any:
         return _restored, (dict(self), self.__dict__)
@@ -82,20 +96,7 @@ class Handle:
                 "this is an event loop, which predict() would block; write: await handle.predict_async(rows)"
             )
         ask = self._ask(outputs, deadline_ms, patience_s, headers)
-        course = self._course(inputs, ask)
-        try:
-            pending = next(course)
-            while True:
-                try:
-                    outcome = pending.result(timeout_s=_wait_s(ask))
-                except Exception as error:  # noqa: BLE001 - whatever it is, the course decides
-                    pending = course.throw(as_ours(error, self.service))
-                else:
-                    pending = course.send(outcome)
-        except StopIteration as stop:
-            return Answer(stop.value)
-        finally:
-            course.close()
+        return Answer(self._run(self._course(inputs, ask), ask.until))
 
     async def predict_async(
         self,
@@ -108,19 +109,64 @@ class Handle:
     ) -> Answer:
         """The same, awaited."""
         ask = self._ask(outputs, deadline_ms, patience_s, headers)
-        course = self._course(inputs, ask)
+        return Answer(await self._run_async(self._course(inputs, ask), ask.until))
+
+    def feedback(
+        self,
+        request_id: str,
+        row: int | None = None,
+        *,
+        label: int | str | bool | None = None,
+        reward: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """What was right for a row of an earlier answer, or how good it was; see ``client.Client.feedback``.
+        ``Answer.request_of`` says which request a row was in. Not inside an event loop."""
+        (outcome,) = self.feedback_items([item_of(request_id, row, label, reward, idempotency_key)])
+        if outcome.error is not None:
+            raise outcome.error
+
+    def feedback_items(self, items: Iterable[Item]) -> list[Outcome]:
+        """The same for many, each an object as ``POST /v2/feedback`` takes it; one that is refused fails only itself.
+        Not inside an event loop."""
+        if _inside_a_loop():
+            raise Conflict("this is an event loop, which would be blocked; write: await feedback_items_async(items)")
+        return self._run(self._telling(items), None)
+
+    async def feedback_items_async(self, items: Iterable[Item]) -> list[Outcome]:
+        """The same, awaited."""
+        return await self._run_async(self._telling(items), None)
+
+    def _run(self, course: Steps[Found], until: float | None) -> Found:
         try:
             pending = next(course)
             while True:
                 try:
-                    async with asyncio.timeout(_wait_s(ask)):
+                    outcome = pending.result(timeout_s=_wait_s(until))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the course decides
+                    pending = course.throw(as_ours(error, self.service))
+                else:
+                    pending = course.send(outcome)
+        except StopIteration as stop:
+            found: Found = stop.value
+            return found
+        finally:
+            course.close()
+
+    async def _run_async(self, course: Steps[Found], until: float | None) -> Found:
+        try:
+            pending = next(course)
+            while True:
+                try:
+                    async with asyncio.timeout(_wait_s(until)):
                         outcome = await pending
                 except Exception as error:  # noqa: BLE001 - whatever it is, the course decides
                     pending = course.throw(as_ours(error, self.service))
                 else:
                     pending = course.send(outcome)
         except StopIteration as stop:
-            return Answer(stop.value)
+            found: Found = stop.value
+            return found
         finally:
             course.close()
 
@@ -136,8 +182,18 @@ class Handle:
         named = dict(headers or {})
         return Ask(self.service, self._key, self.revision, tuple(outputs or ()), until, now + patience_s, named)
 
+    def _find_link(self) -> Link:
+        self._link = self._link or self._make_link()
+        return self._link
+
+    def _telling(self, items: Iterable[Item]) -> Steps[list[Outcome]]:
+        link, found = self._find_link(), []
+        for part, body in bodies(items):
+            found += outcomes(value((yield link.feedback(body, self._key))), part)
+        return found
+
     def _course(self, inputs: Inputs, ask: Ask) -> Course:
-        link = self._link = self._link or self._make_link()
+        link = self._find_link()
         if self._facts is None:
             self._facts = value((yield link.describe(self.service, self.revision, self._key)))
         try:
@@ -206,9 +262,9 @@ def _inside_a_loop() -> bool:
     return True
 
 
-def _wait_s(ask: Ask) -> float | None:
+def _wait_s(until: float | None) -> float | None:
     """At most so long for a word from the gateway, which knows the deadline too."""
-    return None if ask.until is None else max(0.0, ask.until - time.monotonic()) + GRACE_S
+    return None if until is None else max(0.0, until - time.monotonic()) + GRACE_S
 
 
 def _restored(outputs: Batch, rest: dict[str, Any]) -> Answer:

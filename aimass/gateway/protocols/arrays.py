@@ -8,7 +8,9 @@ import numpy as np
 from aimass.core.errors import AimassError, Invalid, TooLarge
 from aimass.core.signature import Datatype
 from aimass.gateway.app import GatewayApp
+from aimass.gateway.feedback.desk import PATH as FEEDBACK
 from aimass.gateway.infer import Call, Job
+from aimass.gateway.protocols.http import Reply
 from aimass.gateway.protocols.oip import InferRequest
 from aimass.gateway.routes import Target
 from aimass.serving.arrays import ArraysAnswer, ArraysCall, ServiceFacts, size_bytes
@@ -64,6 +66,15 @@ async def predict(app: GatewayApp, asked: ArraysCall) -> ArraysAnswer | AimassEr
     return await (app.submit(scope, asked, settle, Arrays(asked.answer_bytes), size_bytes(asked.batch)) or done)
 
 
+async def feedback(app: GatewayApp, body: bytes, key: str) -> bytes | AimassError:
+    """The body of the answer to ``POST /v2/feedback``, or the error as a value."""
+    scope = {"method": "POST", "path": FEEDBACK, "headers": _bearer(key)}
+    answers: list[Reply | AimassError] = []
+    waiting = app.submit(scope, body, answers.append, Arrays(0))
+    answer = await waiting if waiting is not None else answers[0]
+    return answer if isinstance(answer, AimassError) else answer.body
+
+
 def describe(app: GatewayApp, service: str, revision: int | None, key: str) -> ServiceFacts | AimassError:
     """What a caller with this key may know of a service."""
     call = app.begin(_scope(service, revision, key, "GET", ""), Arrays(0))
@@ -81,5 +92,8 @@ def describe(app: GatewayApp, service: str, revision: int | None, key: str) -> S
 def _scope(service: str, revision: int | None, key: str, method: str, verb: str) -> dict[str, Any]:
     """A call as the HTTP door names it."""
     path = f"/v2/models/{service.replace('/', '%2F')}" + (f"/versions/{revision}" if revision is not None else "")
-    headers = [(b"authorization", b"Bearer " + key.encode())] if key else []
-    return {"method": method, "path": path + verb, "headers": headers}
+    return {"method": method, "path": path + verb, "headers": _bearer(key)}
+
+
+def _bearer(key: str) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", b"Bearer " + key.encode())] if key else []

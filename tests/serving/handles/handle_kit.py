@@ -47,6 +47,9 @@ class Other:
 
         return Out(asyncio.run_coroutine_threadsafe(ask(), self.loop))
 
+    def feedback(self, body: bytes, key: str) -> Out:
+        return Out(asyncio.run_coroutine_threadsafe(arrays.feedback(self.gateway.app, body, key), self.loop))
+
     def serve(self, plan: Any, *keys: Any, **limits: Any) -> None:
         async def apply() -> None:
             self.gateway.serve(plan, *keys, **limits)
