@@ -20,7 +20,6 @@ class Key:
         self.scopes = frozenset(state.scopes)
         every = ALL_SCOPES in self.scopes
         self.can_predict = every or "predict" in self.scopes
-        self.can_read = every or "read" in self.scopes
         self.expires_at = state.expires_at if state.expires_at is not None else float("inf")
         self.used = 0
         self.whole_rate = state.rate_per_s if state.rate_per_s is not None else default_rate

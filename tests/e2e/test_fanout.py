@@ -12,11 +12,10 @@ import pytest
 
 from aimass.client import Client
 from aimass.runtimes.conversion import to_onnx
-from aimass.serving.plans.fanout import compile_fanout
 from aimass.testing.running import RunningPlatform
 from tests.e2e.e2e_kit import eventually, pids_of
 from tests.e2e.numbered import Numbered, asking, deploy_apart
-from tests.serving.served_models import ONE, digits, fitted, graph_from
+from tests.serving.served_models import ONE, digits, fitted, graph_from, layout_from
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -153,7 +152,7 @@ arm.end("unloadable")
 
 
 def test_a_node_that_does_not_load_says_why(platform: RunningPlatform) -> None:
-    layout = json.dumps(compile_fanout(graph_from(ONE)).to_json())
+    layout = json.dumps(layout_from(graph_from(ONE), "fanout").to_json())
     lost = re.sub(r'(?<="model.onnx": ")[0-9a-f]{64}', "0" * 64, layout)
     done = subprocess.run(
         [sys.executable, "-c", BROKEN, str(platform.home), lost],

@@ -105,8 +105,11 @@ def test_all_that_calls_a_version_fans_out() -> None:
     graph = graph_from(VOTE)
     layout = compiled(graph, uniform(graph, FANOUT))
     assert layout.plan == "fanout"
-    assert layout.to_json() == fanout.compile_fanout(graph).to_json()
     assert set(layout.apps) == {"scale", "linear", "forest", "boosting"}
+    for alone, node in zip(fused.compile_fused(graph).nodes, layout.nodes, strict=True):
+        assert node.remote == (alone.name if alone.name in layout.apps else "")
+        if node.remote:
+            assert layout.apps[node.remote].layout.to_json() == fanout.layout_of(alone).to_json()
 
 
 def test_the_rest_is_merged_around_a_fan_out_node() -> None:

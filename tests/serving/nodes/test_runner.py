@@ -15,11 +15,10 @@ from aimass.serving.loader import LoadedPlan
 from aimass.serving.nodes.deployment import load_node
 from aimass.serving.nodes.runner import Runner
 from aimass.serving.nodes.wire import Errand
-from aimass.serving.plans.fanout import compile_fanout
 from aimass.storage.local import LocalStore
-from tests.serving.served_models import ONE, digits, fitted, graph_from, shelf
+from tests.serving.served_models import ONE, digits, fitted, graph_from, layout_from, shelf
 
-LAYOUT = compile_fanout(graph_from(ONE)).apps["linear"].layout
+LAYOUT = layout_from(graph_from(ONE), "fanout").apps["linear"].layout
 
 
 @pytest.fixture
