@@ -1,6 +1,23 @@
 """What is known about one request while it runs, and the usage event that is metered when it was answered."""
 
 from dataclasses import dataclass, field
+from time import perf_counter
+
+
+@dataclass(slots=True)
+class Course:
+    """One run through a flow: when its nodes began, how long those took that answered, and what else happened to
+    them, as (when, what, node, detail): a ``failure`` with its kind, a ``retry``, a ``hedge``, or that the ``fallback``
+    was asked for. In seconds since the run began."""
+
+    began_s: float  # of ``perf_counter``
+    node_s: dict[str, float]
+    node_at_s: dict[str, float] = field(default_factory=dict)
+    events: list[tuple[float, str, str, str]] = field(default_factory=list)
+
+    def note(self, what: str, node: str, detail: str = "") -> None:
+        """It happens now."""
+        self.events.append((perf_counter() - self.began_s, what, node, detail))
 
 
 @dataclass(slots=True)
@@ -29,6 +46,13 @@ class Trace:
     node_s: dict[str, float] = field(default_factory=dict)
     degraded: str = ""  # nodes that the answer had to do without, joined by commas
     probability: float = 1.0  # with which the revision was chosen for it
+    course: Course | None = None  # of a run through a flow
+
+    def follow(self, course: Course | None) -> None:
+        """Of a call that failed: what is known of its run, which lasted until now."""
+        if course is not None:
+            self.course, self.node_s = course, course.node_s
+            self.run_s = perf_counter() - course.began_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,11 @@ class Settings(BaseSettings):
     """Labels and rewards are kept one by one for so long after their answer, their sums by the hour for ever."""
 
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
-    """The collector of OpenTelemetry's spans over HTTP, as http://127.0.0.1:4318; none: no spans are sent. Calls whose
-    ``traceparent`` says that their trace is sampled are."""
+    """The collector of OpenTelemetry's spans over HTTP, as http://127.0.0.1:4318; none: no spans are sent."""
+
+    otlp_sample: float = Field(default=1.0, ge=0, le=1)
+    """Share of the calls that come without a ``traceparent`` whose spans are sent, by their trace's id; of the others
+    the caller decides."""
 
     tls_cert: Path | None = None
     tls_key: Path | None = None

@@ -31,7 +31,7 @@ from aimass.gateway.protocols.oip_http import HTTP
 from aimass.gateway.residency.asleep import Plan
 from aimass.gateway.routes import Endpoint, Plans, Service, Table, build_table
 from aimass.gateway.state import GatewayState
-from aimass.gateway.watching import Watching
+from aimass.gateway.watching import Watcher, Watching
 
 BODY_S = 60.0  # a body that has not arrived by then is given up, unless the service's deadline is shorter
 CALLS = 2**31  # then ids begin anew, well before their count would need a ninth digit
@@ -71,6 +71,7 @@ class GatewayApp:
         self.closes: Callable[[], bool] = lambda: False
         self.whole_metrics: Callable[[], Awaitable[bytes]] | None = None
         self.watching: tuple[Watching, ...] = ()
+        self.unplaced: tuple[Watcher, ...] = ()  # hear of calls that were refused before a revision was chosen
         self.feedback: Callable[[Call], Awaitable[Reply]] | None = None
         self._verbs: dict[str, Verb] = {
             "health": lambda call, _: Reply(Head(200, TEXT), b"success", call.request_id),
@@ -338,8 +339,9 @@ class GatewayApp:
         trace.error_kind, trace.error, trace.probability = kind, error, call.probability
         trace.bytes_in, trace.bytes_out = call.received, size
         trace.total_s = self._now() - call.started
+        trace.follow(call.course)
         self._parts.recorder.record(trace)
-        for watcher in target.watchers if target else ():
+        for watcher in target.watchers if target else self.unplaced:
             watcher.failed(call, status, error)
 
     def _index(self, call: Call, _: Endpoint) -> Reply:

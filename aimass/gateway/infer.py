@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from aimass.core.batch import Batch, concat, take
 from aimass.core.clock import Clock
 from aimass.core.errors import AimassError, Timeout
-from aimass.core.events import Trace
+from aimass.core.events import Course, Trace
 from aimass.gateway.admission import Key
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.protocols.oip import InferRequest
@@ -41,6 +41,7 @@ class Call:
         "allowed_s",
         "body",
         "codec",
+        "course",
         "endpoint",
         "headers",
         "key",
@@ -63,6 +64,7 @@ class Call:
         self.target: Target | None = None
         self.probability = 1.0  # with which the revision was chosen for it
         self.request: InferRequest | None = None  # once it was read
+        self.course: Course | None = None  # of its run through a flow, once that has ended
         self.received = 0  # bytes of the body, as they came
         self.body: Any = None  # of a call that is no inference
 
@@ -245,7 +247,7 @@ class Inference:
             job: Job = passage.job[0]
             job.ran, job.queue_s, job.share = now, passage.began_s - job.decoded, passage.share
             job.outputs, job.error, job.nodes = passage.outputs, passage.error, passage.node_s
-            job.degraded = ",".join(passage.missing)
+            job.degraded, job.call.course = ",".join(passage.missing), passage.course
             jobs.append(job)
         for passage, answer in zip(passages, self._conclude(jobs), strict=True):
             future = passage.job[1]
@@ -390,6 +392,7 @@ def trace_of(job: Job) -> Trace:
         node_s=job.nodes or {},
         degraded=job.degraded,
         probability=call.probability,
+        course=call.course,
     )
 
 

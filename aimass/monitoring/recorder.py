@@ -93,6 +93,13 @@ def _line(at: float, replica: str, trace: Trace) -> bytes:
         },
         "replica": replica,
     }
+    if trace.course is not None:
+        record["us"]["nodes_at"] = {name: round(at_s * 1e6) for name, at_s in trace.course.node_at_s.items()}
+        if trace.course.events:
+            record["events"] = [
+                {"at_us": round(at_s * 1e6), "what": what, "node": node, "detail": detail}
+                for at_s, what, node, detail in trace.course.events
+            ]
     if trace.client_id:
         record["client_id"] = trace.client_id
     if trace.probability < 1:

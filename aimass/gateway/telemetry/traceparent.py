@@ -4,17 +4,24 @@ import re
 from dataclasses import dataclass
 
 HEADER = b"traceparent"
+STATE = b"tracestate"
 SAMPLED = 0x01
 _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The caller's span. ``is_sampled``: the caller keeps it, and wishes the same of us."""
+    """The caller's span; ``span_id`` 0: there is none, the trace begins here. ``is_sampled``: the caller keeps it, and
+    wishes the same of us. ``state``: what other tracers say of the trace, to be passed on as it is."""
 
     trace_id: int
     span_id: int
     is_sampled: bool
+    state: str = ""
+
+    def within(self, state: bytes) -> "Parent":
+        """The same with what ``tracestate`` said."""
+        return Parent(self.trace_id, self.span_id, self.is_sampled, state.decode("latin-1"))
 
 
 def read_traceparent(value: bytes) -> Parent | None:

@@ -1,4 +1,4 @@
-"""Hands calls that belong to a sampled trace to the export of spans; the others cost the look at one header."""
+"""Hands calls whose traces are sampled to the export of spans; where none is set up, nothing looks on."""
 
 from typing import TYPE_CHECKING
 
@@ -9,13 +9,14 @@ from aimass.gateway.app import GatewayApp
 from aimass.gateway.infer import Call, Job, trace_of
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.routes import Target
-from aimass.gateway.telemetry.traceparent import HEADER, read_traceparent
+from aimass.gateway.telemetry.sampling import Sampler
 
 if TYPE_CHECKING:
     from aimass.gateway.telemetry.export import SpanExport
+    from aimass.gateway.telemetry.traceparent import Parent
 
 PATH = "/v1/traces"
-SEND_S = 5.0  # a collector that takes longer loses what it was sent
+INFERENCES = ("infer", "embed")
 
 
 def open_spans(
@@ -24,44 +25,51 @@ def open_spans(
     """A replica's export, put into its app; to be closed at its end. None where the platform sends no spans."""
     if settings.otlp_endpoint is None:
         return None
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
     from aimass.gateway.telemetry.export import SpanExport
-    from aimass.gateway.telemetry.spans import resource
+    from aimass.gateway.telemetry.spans import Source
 
-    endpoint = settings.otlp_endpoint.rstrip("/") + PATH
-    export = SpanExport(OTLPSpanExporter(endpoint=endpoint, timeout=SEND_S), resource(replica), metrics)
-    app.watching = (*app.watching, SpanWatching(export, clock))
+    source = Source(replica, settings.scheme, settings.host, {"http": settings.port, "grpc": settings.grpc_port})
+    export = SpanExport(settings.otlp_endpoint.rstrip("/") + PATH, source, metrics)
+    watching = SpanWatching(export, Sampler(settings.otlp_sample), clock)
+    app.watching, app.unplaced = (*app.watching, watching), (*app.unplaced, watching)
     return export
 
 
 class SpanWatching:
-    """Of all revisions; itself the watcher of each."""
+    """Of all revisions; itself the watcher of each, and of calls that came to none."""
 
-    def __init__(self, export: "SpanExport", clock: Clock) -> None:
+    def __init__(self, export: "SpanExport", sampler: Sampler, clock: Clock) -> None:
         self._export = export
+        self._find = sampler.find
         self._clock = clock
 
     def watcher(self, target: Target) -> "SpanWatching":
         return self
 
     def answered(self, job: Job) -> None:
-        value = job.call.headers.get(HEADER)
-        if value is not None:
-            self._offer(value, trace_of(job))
+        call = job.call
+        parent = self._find(call.headers, call.request_id)
+        if parent is not None and self._export.has_room(parent):
+            self._offer(call, trace_of(job), parent)
 
     def failed(self, call: Call, status: int, error: str) -> None:
-        value, target = call.headers.get(HEADER), call.target
-        if value is not None and target is not None:
-            trace = Trace(call.request_id, call.codec.protocol, service=target.service, revision=target.revision)
-            trace.plan, trace.status, trace.error = target.plan.plan, status, error
-            trace.rows = call.request.rows if call.request is not None else 0
-            trace.total_s = self._clock.monotonic() - call.started
-            self._offer(value, trace)
+        endpoint, target = call.endpoint, call.target
+        if endpoint is not None and endpoint.verb not in INFERENCES:
+            return
+        parent = self._find(call.headers, call.request_id)
+        if parent is None or not self._export.has_room(parent):
+            return
+        service = endpoint.service.name if endpoint is not None and endpoint.service is not None else ""
+        trace = Trace(call.request_id, call.codec.protocol, service=service, status=status, error=error)
+        if target is not None:
+            trace.revision, trace.plan = target.revision, target.plan.plan
+        trace.rows = call.request.rows if call.request is not None else 0
+        trace.total_s = self._clock.monotonic() - call.started
+        trace.follow(call.course)
+        self._offer(call, trace, parent)
 
-    def _offer(self, value: bytes, trace: Trace) -> None:
+    def _offer(self, call: Call, trace: Trace, parent: "Parent") -> None:
         from aimass.gateway.telemetry.spans import Finished
 
-        parent = read_traceparent(value)
-        if parent is not None and parent.is_sampled:
-            self._export.offer(Finished(trace, parent, self._clock.now()))
+        pinned = call.endpoint is not None and call.endpoint.target is not None
+        self._export.offer(Finished(trace, parent, self._clock.now(), pinned))

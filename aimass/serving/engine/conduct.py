@@ -1,7 +1,7 @@
 """How a node with a policy is called: one try after another or beside another, as the policy and the budget allow."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +10,12 @@ from aimass.core.clock import Clock
 from aimass.core.errors import Timeout, Unavailable
 from aimass.core.policies import NodePolicy
 from aimass.serving.engine.counts import HEDGES, RETRIES, NodeCounts
-from aimass.serving.engine.nodes import FlowNode, Threads, Work, later
+from aimass.serving.engine.nodes import FlowNode, Note, Threads, Work, later
 from aimass.serving.resilience.breaker import Breaker, BreakerState
 from aimass.serving.resilience.budget import RetryBudget
 from aimass.serving.resilience.faults import LeftAlone, is_passing, is_the_nodes
+
+AGAIN = {RETRIES: "retry", HEDGES: "hedge"}
 
 
 class Conduct:
@@ -38,8 +40,11 @@ class Conduct:
         if self.breaker is not None:
             counts.breakers[name] = partial(_state, self.breaker, clock)
 
-    def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads) -> Work:
-        return _Call(self, inputs, rows, deadline_s, threads).answer()
+    def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads, note: Note) -> Work:
+        def begin(until: float | None) -> Work:
+            return self.node.start(inputs, rows, until, threads, note)
+
+        return _Call(self, begin, rows, deadline_s, note).answer()
 
     @property
     def is_elsewhere(self) -> bool:
@@ -61,13 +66,21 @@ class _Try:
 class _Call:
     """One call of the node: its tries, until one answers."""
 
-    def __init__(self, conduct: Conduct, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads) -> None:
+    def __init__(
+        self,
+        conduct: Conduct,
+        start: Callable[[float | None], Work],
+        rows: int,
+        deadline_s: float | None,
+        note: Note,
+    ) -> None:
+        """``start`` begins a try, given when it must have ended."""
         policy = conduct.policy
         self._conduct = conduct
-        self._inputs = inputs
+        self._start = start
         self._rows = rows
         self._deadline_s = deadline_s
-        self._threads = threads
+        self._note = note
         self._own_s = None if policy.deadline_ms is None else policy.deadline_ms / 1e3
         self._out: dict[asyncio.Future[Batch], _Try] = {}
         self._retries = conduct.retries
@@ -110,7 +123,7 @@ class _Call:
             until, by_policy = now + self._own_s, True
         tried = _Try(ticket, now, until, by_policy)
         try:
-            work = _future(self._conduct.node.start(self._inputs, self._rows, until, self._threads))
+            work = _future(self._start(until))
         except Exception as error:  # noqa: BLE001 - a try that fails at once has failed like any other
             work = asyncio.get_running_loop().create_future()
             work.set_exception(error)
@@ -180,6 +193,7 @@ class _Call:
                 conduct.breaker.leave(ticket, None, now)
             return False
         conduct.counts.add(what, conduct.name)
+        self._note(AGAIN[what], conduct.name)
         self._begin(ticket, now)
         return True
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Protocol
 
 from aimass.core.batch import Batch
@@ -23,6 +24,20 @@ class FlowCall:
     trace: Trace | None = None  # gets the seconds of each node
     is_shared: bool = False  # a fault that may lie in one caller's rows fails it whole, and no node is given up for it
     missing: list[str] = field(default_factory=list)  # nodes that the outputs had to do without, or had a stand-in for
+
+    def begin(self, node: str) -> float:
+        """When a node began (``perf_counter``), where somebody wants to know."""
+        if self.trace is None:
+            return 0.0
+        began, course = perf_counter(), self.trace.course
+        if course is not None:
+            course.node_at_s[node] = began - course.began_s
+        return began
+
+    def note(self, what: str, node: str, detail: str = "") -> None:
+        """It happens now; see ``core.events.Course``."""
+        if self.trace is not None and self.trace.course is not None:
+            self.trace.course.note(what, node, detail)
 
 
 class Under(Protocol):

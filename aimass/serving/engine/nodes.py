@@ -17,6 +17,9 @@ from aimass.serving.remote import Remote
 Threads = Callable[[Runnable, Batch, int, float | None, Trace], Awaitable[Batch]]
 """``Executor.submit`` for one service's slot."""
 
+Note = Callable[[str, str], None]
+"""What happens now, and to which node; see ``core.events.Course``."""
+
 Work = Batch | Awaitable[Batch]
 """The outputs, or what will be them."""
 
@@ -28,8 +31,8 @@ class FlowNode(Protocol):
     def is_elsewhere(self) -> bool:
         """Whether another try may end differently. Here the same process would run the same rows again."""
 
-    def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads) -> Work:
-        """Begin. ``deadline_s`` is on the monotonic clock."""
+    def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads, note: Note) -> Work:
+        """Begin. ``deadline_s`` is on the monotonic clock; ``note`` hears of what else than an answer comes of it."""
 
     def check(self, answer: Batch, rows: int) -> None:
         """``Bug`` when what came later is not what was promised for these rows."""
@@ -46,7 +49,7 @@ class LocalNode:
         self._cost = cost
         self._inline_rows = cost.inline_rows
 
-    def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads) -> Work:
+    def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads, note: Note) -> Work:
         if rows <= self._inline_rows:
             return self._call(inputs)
         return threads(self, inputs, rows, deadline_s, Trace(""))
@@ -76,7 +79,7 @@ class RemoteNode:
         self._remote = remote
         self._outputs = outputs
 
-    def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads) -> Work:
+    def start(self, inputs: Batch, rows: int, deadline_s: float | None, threads: Threads, note: Note) -> Work:
         return self._remote.call(inputs, rows, deadline_s)
 
     def check(self, answer: Batch, rows: int) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from aimass.core.batch import Batch, concat, take
 from aimass.core.clock import Clock
 from aimass.core.errors import Bug, Unavailable
-from aimass.core.events import Trace
+from aimass.core.events import Course, Trace
 from aimass.serving.batching.rules import Rules
 from aimass.serving.engine.flight import FlowCall
 from aimass.serving.engine.flow import Flow
@@ -25,6 +26,7 @@ class Passage:
         "batch",
         "began_s",
         "company",
+        "course",
         "deadline_s",
         "error",
         "is_gone",
@@ -48,6 +50,7 @@ class Passage:
         self.error: Exception | None = None
         self.node_s: dict[str, float] | None = None  # of the whole run
         self.missing: list[str] = []
+        self.course: Course | None = None  # of the whole run
         self.is_gone = False
 
 
@@ -132,12 +135,14 @@ class Rounds:
             return
         deadlines = [passage.deadline_s for passage in there if passage.deadline_s is not None]
         deadline_s = max(deadlines) if len(deadlines) == len(there) else None
-        call = FlowCall(self._threads, deadline_s, Trace(""), is_shared=len(there) > 1)
+        trace = Trace("")
+        course = trace.course = Course(perf_counter(), trace.node_s)
+        call = FlowCall(self._threads, deadline_s, trace, is_shared=len(there) > 1)
         began = self._now()
         work = self.flow.start(concat([passage.batch for passage in there]), call)
         company = _Company(there, call, work)
         for passage in there:
-            passage.company, passage.began_s = company, began
+            passage.company, passage.began_s, passage.course = company, began, course
         work.add_done_callback(partial(self._arrive, company))
 
     def _arrive(self, company: _Company, work: "asyncio.Future[Batch]") -> None:

@@ -101,8 +101,8 @@ class Scope:
     def _call(self, index: int, step: Step, inputs: Batch) -> None:
         flight, call = self._flight, self._flight.call
         flight.counts.add(CALLS, step.name)
-        began = 0.0 if call.trace is None else perf_counter()
-        work = flight.nodes[step.name].start(inputs, self._rows, call.deadline_s, call.threads)
+        began = call.begin(step.name)
+        work = flight.nodes[step.name].start(inputs, self._rows, call.deadline_s, call.threads, call.note)
         if isinstance(work, dict):
             self._fill(index, step, work, began)
             return
@@ -149,7 +149,8 @@ class Scope:
         quorum = step.node.quorum
         present = sum(1 for array in inputs.values() if array is not None)
         if isinstance(step.call, Combine) and quorum is not None and present >= quorum:
-            self._fill(index, step, step.call.combine_present(inputs), perf_counter())
+            began = self._flight.call.begin(step.name)
+            self._fill(index, step, step.call.combine_present(inputs), began)
         else:
             self._fail(index, None)
 
@@ -158,10 +159,12 @@ class Scope:
         flight, step = self._flight, self._frame.steps[index]
         if error is not None:
             flight.counts.add(FAILURES, step.name, fault_of(error))
+            flight.call.note("failure", step.name, fault_of(error))
             if not is_the_nodes(error) or (flight.call.is_shared and not is_passing(error)):
                 flight.fail(error)
                 return
         if step.fallback is not None:
+            flight.call.note("fallback", step.name, step.node.policy.fallback)
             self._stand_in(index, step.fallback, error)
         else:
             self._lose(index, error)

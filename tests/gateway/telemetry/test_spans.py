@@ -1,35 +1,29 @@
-"""Spans reach a real collector as OTLP, below the caller's own span; a collector that fails disturbs nobody."""
+"""A call is a span below its caller's, by every door; its stages and nodes lie below it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from aimass.control.platform.checks import check_spans
 from aimass.core.errors import Invalid
 from aimass.core.settings import Settings
-from aimass.gateway.metrics import render
+from aimass.gateway.protocols import arrays
 from aimass.gateway.state import GatewayState, RevisionState
-from aimass.gateway.telemetry import export as export_module
-from aimass.gateway.telemetry.export import SpanExport
-from aimass.gateway.telemetry.traceparent import read_traceparent
 from aimass.gateway.telemetry.watching import open_spans
+from aimass.serving.arrays import ArraysCall
 from aimass.serving.loader import LoadedPlan, load
-from aimass.testing.gateway import INFER, Gateway, body, connect, key, service
-from tests.gateway.grpc_door.grpc_kit import KEY, infer, opened, request
-from tests.gateway.telemetry.collector import Collector, collecting
+from aimass.testing.gateway import INFER, ROWS, SECRET, Gateway, body, connect, key, service
+from tests.gateway.grpc_door.grpc_kit import KEY, infer, opened, refusal, request
+from tests.gateway.telemetry.collector import Collector, check_tree, said
+from tests.gateway.telemetry.spans_kit import CALLER, SAMPLED, TRACE, sending
 from tests.serving.random_graphs import graph_of, shelf
 from tests.serving.served_models import layout_from
 
-TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-SAMPLED = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
 TWO = """\
 service: iris
 graph:
@@ -40,65 +34,79 @@ graph:
   outputs: {y: two.y}
 placement: fused
 """
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with collecting() as made:
-        yield made
-
-
-def _open(gateway: Gateway, collector: Collector, plan: LoadedPlan) -> SpanExport:
-    settings = Settings(home=gateway.app._settings.home, otlp_endpoint=collector.url)
-    export = open_spans(gateway.app, settings, "replica", gateway.metrics, gateway.clock)
-    assert export is not None
-    gateway.serve(plan)
-    return export
+ROUTE = "/v2/models/iris/infer"
 
 
 def _by_name(spans: list[Any]) -> dict[str, Any]:
     return {span.name: span for span in spans}
 
 
-def _said(span: Any) -> dict[str, Any]:
-    return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in span.attributes}
-
-
 @pytest.mark.parametrize("way", ["memory", "direct"])
 async def test_a_sampled_call_is_a_span_below_its_callers(
     gateway: Gateway, plan: LoadedPlan, collector: Collector, way: str
 ) -> None:
-    export = _open(gateway, collector, plan)
-    async with connect(gateway.app, way) as client:
-        for headers in ({}, {"traceparent": f"00-{TRACE}-{CALLER}-00"}, {"traceparent": "no such thing"}):
-            await client.post(INFER, json=body(), headers=headers)
-        answer = await client.post(INFER, json=body(), headers=SAMPLED)
-    export.close()
+    with sending(gateway, collector):
+        gateway.serve(plan)
+        async with connect(gateway.app, way) as client:
+            for headers in ({}, {"traceparent": f"00-{TRACE}-{CALLER}-00"}, {"traceparent": "no such thing"}):
+                await client.post(INFER, json=body(), headers=headers)
+            answer = await client.post(INFER, json=body(), headers={**SAMPLED, "tracestate": "them=1,ot=th:8"})
     spans = collector.spans()
-    found = _by_name(spans)
-    root = found["infer iris"]
-    assert len(found) == len(spans) == 5, "the other calls sent nothing"
+    root = check_tree(spans)
+    assert [span.name for span in spans] == [f"POST {ROUTE}", "decode", "queue", "run", "encode"]
     assert (root.trace_id.hex(), root.parent_span_id.hex(), root.kind) == (TRACE, CALLER, Span.SPAN_KIND_SERVER)
-    assert {span.trace_id.hex() for span in spans} == {TRACE} and len({span.span_id for span in spans}) == 5
-    said = _said(root)
-    assert said["aimass.request_id"] == answer.headers["x-aimass-request-id"]
-    assert (said["aimass.revision"], said["aimass.rows"], said["http.response.status_code"]) == (1, 2, 200)
-    for name in ("decode", "queue", "run", "encode"):
-        stage = found[name]
-        assert stage.parent_span_id == root.span_id
-        assert root.start_time_unix_nano - 1000 <= stage.start_time_unix_nano <= stage.end_time_unix_nano
-        assert stage.end_time_unix_nano <= root.end_time_unix_nano + 1000
-    (resource,) = {str(request.resource_spans[0].resource) for request in collector.requests}
-    assert "aimass" in resource and "replica" in resource
+    assert {span.trace_id.hex() for span in spans} == {TRACE}
+    assert {span.trace_state for span in spans} == {"them=1,ot=th:8"}
+    assert {span.parent_span_id for span in spans[1:]} == {root.span_id}
+    assert said(root) == {
+        "aimass.request_id": answer.headers["x-aimass-request-id"],
+        "aimass.service": "iris",
+        "aimass.revision": 1,
+        "aimass.plan": "merged",
+        "aimass.protocol": "http",
+        "aimass.rows": 2,
+        "server.address": "127.0.0.1",
+        "server.port": 8000,
+        "url.scheme": "http",
+        "url.path": ROUTE,
+        "http.request.method": "POST",
+        "http.route": ROUTE,
+        "http.response.status_code": 200,
+    }
 
 
-async def test_a_call_over_grpc_is_a_span_too(gateway: Gateway, plan: LoadedPlan, collector: Collector) -> None:
-    export = _open(gateway, collector, plan)
-    async with opened(gateway) as address, grpc.aio.insecure_channel(address) as channel:
-        await infer(channel)(request(), metadata=(*KEY, *SAMPLED.items()))
-    export.close()
-    root = _by_name(collector.spans())["infer iris"]
-    assert (root.trace_id.hex(), root.parent_span_id.hex(), _said(root)["aimass.protocol"]) == (TRACE, CALLER, "grpc")
+async def test_who_sends_is_named_and_the_environment_may_say_otherwise(
+    gateway: Gateway, plan: LoadedPlan, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "scores")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+    with sending(gateway, collector):
+        gateway.serve(plan)
+        async with connect(gateway.app) as client:
+            await client.post(INFER, json=body(), headers=SAMPLED)
+    (found,) = (said(request.resource_spans[0].resource) for request in collector.requests)
+    assert found["service.name"] == "scores" and found["deployment.environment.name"] == "test"
+    assert found["service.instance.id"] == "replica" and found["service.version"]
+
+
+async def test_calls_by_grpc_and_by_handle_are_spans_too(
+    gateway: Gateway, plan: LoadedPlan, collector: Collector
+) -> None:
+    with sending(gateway, collector):
+        gateway.serve(plan)
+        async with opened(gateway) as address, grpc.aio.insecure_channel(address) as channel:
+            await infer(channel)(request(), metadata=(*KEY, *SAMPLED.items()))
+            await refusal(infer(channel)(request(model_name="none"), metadata=(*KEY, *SAMPLED.items())))
+        asked = ArraysCall("iris", SECRET, {"x": np.array(ROWS, np.float32)}, headers=SAMPLED)
+        await arrays.predict(gateway.app, asked)
+    spans = [span for span in collector.spans() if span.parent_span_id.hex() == CALLER]
+    good, unknown, handle = spans
+    method = "inference.GRPCInferenceService/ModelInfer"
+    assert [span.name for span in spans] == [method, method, "infer iris"]
+    words = ("rpc.system.name", "rpc.method", "rpc.response.status_code", "server.port", "aimass.protocol")
+    assert [said(good)[word] for word in words] == ["grpc", method, "OK", 8001, "grpc"]
+    assert said(unknown)["rpc.response.status_code"] == "NOT_FOUND" and "error.type" not in said(unknown)
+    assert said(handle)["aimass.protocol"] == "handle" and "server.port" not in said(handle)
 
 
 async def test_each_node_is_a_span_below_the_run(gateway: Gateway, tmp_path: Path, collector: Collector) -> None:
@@ -106,53 +114,44 @@ async def test_each_node_is_a_span_below_the_run(gateway: Gateway, tmp_path: Pat
     folder.mkdir()
     layout = layout_from(graph_of(TWO), "fused", shelf())
     plan = load(layout, lambda files: shelf().checkout(files, folder))
-    export = _open(gateway, collector, plan)
     known = replace(service(), revisions=(RevisionState(1, "two", layout.to_json()),))
-    for served in ((), (known,)):  # anew: a revision never changes while it is there
-        gateway.number += 1
-        gateway.app.apply(GatewayState(gateway.number, (key(),), served), {("iris", 1): plan})
     given_rows = {"inputs": [{"name": "a", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}
-    async with connect(gateway.app) as client:
-        assert (await client.post(INFER, json=given_rows, headers=SAMPLED)).status_code == 200
-    export.close()
+    with sending(gateway, collector):
+        for served in ((), (known,)):  # anew: a revision never changes while it is there
+            gateway.number += 1
+            gateway.app.apply(GatewayState(gateway.number, (key(),), served), {("iris", 1): plan})
+        async with connect(gateway.app) as client:
+            assert (await client.post(INFER, json=given_rows, headers=SAMPLED)).status_code == 200
+    check_tree(collector.spans())
     found = _by_name(collector.spans())
     run, one, two = found["run"], found["node one"], found["node two"]
     assert one.parent_span_id == two.parent_span_id == run.span_id
     assert run.start_time_unix_nano == one.start_time_unix_nano
     assert abs(two.start_time_unix_nano - one.end_time_unix_nano) <= 1000
-    assert _said(one) == {"aimass.node": "one"}
+    assert said(one) == {"aimass.node": "one"}
 
 
 async def test_failures_are_spans_too_and_only_ours_are_errors(
     gateway: Gateway, plan: LoadedPlan, collector: Collector
 ) -> None:
-    export = _open(gateway, collector, plan)
-    async with connect(gateway.app) as client:
-        await client.post(INFER, json={"inputs": []}, headers=SAMPLED)
-        await client.post(INFER, json=body(parameters={"timeout": 1}), headers=SAMPLED)
-    export.close()
-    wrong, late = collector.spans()
-    assert _said(wrong)["http.response.status_code"] == 400 and wrong.status.code == Status.STATUS_CODE_UNSET
-    assert _said(late)["http.response.status_code"] == 504 and late.status.code == Status.STATUS_CODE_ERROR
+    with sending(gateway, collector):
+        gateway.serve(plan)
+        async with connect(gateway.app) as client:
+            await client.post(INFER, json={"inputs": []}, headers=SAMPLED)
+            await client.post(INFER, json=body(parameters={"timeout": 1}), headers=SAMPLED)
+            await client.post("/v2/models/iris/versions/1/infer", json={}, headers=SAMPLED)
+            await client.post(INFER, json=body(), headers={**SAMPLED, "authorization": "Bearer aim_wrong"})
+            await client.post("/v2/models/nobody/infer", json=body(), headers=SAMPLED)
+            await client.get("/v2/models/iris", headers=SAMPLED)
+    wrong, late, pinned, stranger, nobody = collector.spans()
+    assert [said(span)["http.response.status_code"] for span in collector.spans()] == [400, 504, 400, 401, 404]
+    assert said(pinned)["http.route"] == "/v2/models/iris/versions/1/infer" == pinned.name.removeprefix("POST ")
+    assert stranger.name == f"POST {ROUTE}" and nobody.name == "HTTP"
+    assert "no service 'nobody'" in said(nobody)["aimass.error"]
+    for span in (wrong, pinned, stranger, nobody):
+        assert span.status.code == Status.STATUS_CODE_UNSET and "error.type" not in said(span)
+    assert late.status.code == Status.STATUS_CODE_ERROR and said(late)["error.type"] == "504"
     assert "deadline" in late.status.message
-
-
-async def test_a_collector_that_fails_or_is_away_disturbs_no_call(
-    gateway: Gateway, plan: LoadedPlan, collector: Collector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(export_module, "CALLS_HELD", 8)
-    export = _open(gateway, collector, plan)
-    collector.status = 400  # a refusal is not tried again by the exporter
-    async with connect(gateway.app) as client:
-        for _ in range(40):
-            assert (await client.post(INFER, json=body(), headers=SAMPLED)).status_code == 200
-        collector.wait_for(lambda: gateway.metrics.spans_lost == 40)
-        assert b"aimass_spans_lost_total 40.0" in render(gateway.metrics.snapshot(), 1)
-        assert collector.spans() == []
-        collector.status = 200
-        await client.post(INFER, json=body(), headers=SAMPLED)
-    collector.wait_for(lambda: len(collector.spans()) == 5)
-    export.close()
 
 
 def test_what_is_not_installed_or_no_address_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,32 +162,11 @@ def test_what_is_not_installed_or_no_address_is_said_before_anything_starts(monk
         check_spans("http://127.0.0.1:4318")
     with pytest.raises(ValueError, match="otlp_endpoint"):
         Settings(otlp_endpoint="127.0.0.1:4318")
+    with pytest.raises(ValueError, match="otlp_sample"):
+        Settings(otlp_sample=1.5)
 
 
 def test_without_an_endpoint_nothing_looks_on(gateway: Gateway) -> None:
     settings = Settings(home=gateway.app._settings.home)
-    assert (
-        open_spans(gateway.app, settings, "replica", gateway.metrics, gateway.clock) is None
-        and gateway.app.watching == ()
-    )
-
-
-@given(
-    st.one_of(
-        st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[a-z]{0,3})?", fullmatch=True),
-        st.from_regex(r"(00|ff|cc)-0{31}[01]-0{15}[01]-0[0123]", fullmatch=True),
-        st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=60),
-    )
-)
-def test_the_header_is_read_as_opentelemetry_reads_it(value: str) -> None:
-    from opentelemetry import trace
-
-    theirs = trace.get_current_span(TraceContextTextMapPropagator().extract({"traceparent": value})).get_span_context()
-    ours = read_traceparent(value.encode())
-    assert (ours is not None) == theirs.is_valid
-    if ours is not None:
-        assert (ours.trace_id, ours.span_id, ours.is_sampled) == (
-            theirs.trace_id,
-            theirs.span_id,
-            theirs.trace_flags.sampled,
-        )
+    assert open_spans(gateway.app, settings, "replica", gateway.metrics, gateway.clock) is None
+    assert not gateway.app.watching and not gateway.app.unplaced

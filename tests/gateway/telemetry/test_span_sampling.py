@@ -1,0 +1,70 @@
+"""Which calls become spans: as OpenTelemetry's own sampler and reader of headers decide."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from aimass.gateway.telemetry.sampling import Sampler, new_trace_id
+from aimass.gateway.telemetry.traceparent import read_traceparent
+from aimass.serving.loader import LoadedPlan
+from aimass.testing.gateway import INFER, Gateway, body, connect
+from tests.gateway.telemetry.collector import Collector, check_tree, said
+from tests.gateway.telemetry.spans_kit import CALLER, TRACE, sending
+
+ANY_HEADER = st.one_of(
+    st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[a-z]{0,3})?", fullmatch=True),
+    st.from_regex(r"(00|ff|cc)-0{31}[01]-0{15}[01]-0[0123]", fullmatch=True),
+    st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=60),
+)
+
+
+@given(ANY_HEADER)
+def test_the_header_is_read_as_opentelemetry_reads_it(value: str) -> None:
+    theirs = trace.get_current_span(TraceContextTextMapPropagator().extract({"traceparent": value})).get_span_context()
+    ours = read_traceparent(value.encode())
+    assert (ours is not None) == theirs.is_valid
+    if ours is not None:
+        assert (ours.trace_id, ours.span_id, ours.is_sampled) == (
+            theirs.trace_id,
+            theirs.span_id,
+            theirs.trace_flags.sampled,
+        )
+
+
+@given(st.floats(0, 1), st.text("0123456789abcdef", min_size=27, max_size=27), st.none() | ANY_HEADER)
+def test_the_decision_is_that_of_parentbased_traceidratio(share: float, request_id: str, value: str | None) -> None:
+    headers = {} if value is None else {b"traceparent": value.encode()}
+    ours = Sampler(share).find(headers, request_id)
+    carrier = {} if value is None else {"traceparent": value}
+    context = TraceContextTextMapPropagator().extract(carrier)
+    above = trace.get_current_span(context).get_span_context()
+    trace_id = above.trace_id if above.is_valid else new_trace_id(request_id)
+    theirs = ParentBased(TraceIdRatioBased(share)).should_sample(context, trace_id, "call")
+    assert (ours is not None) == (theirs.decision is Decision.RECORD_AND_SAMPLE)
+    if ours is not None:
+        assert (ours.trace_id, ours.span_id) == (trace_id, above.span_id if above.is_valid else 0)
+
+
+def test_of_calls_without_a_caller_the_share_is_sent() -> None:
+    sampler = Sampler(0.1)
+    sent = sum(sampler.find({}, f"0a1b2c3d0193e8a2c4d{count:08x}") is not None for count in range(20_000))
+    assert abs(sent - 2000) < 3.3 * (20_000 * 0.1 * 0.9) ** 0.5  # the 99.9 % bound of a binomial
+
+
+async def test_a_call_without_a_caller_begins_a_trace(gateway: Gateway, plan: LoadedPlan, collector: Collector) -> None:
+    with sending(gateway, collector, sample=1.0):
+        gateway.serve(plan)
+        async with connect(gateway.app) as client:
+            answers = [await client.post(INFER, json=body()) for _ in range(2)]
+            await client.post(INFER, json=body(), headers={"traceparent": f"00-{TRACE}-{CALLER}-00"})
+    spans = collector.spans()
+    assert len(spans) == 2 * 5, "whose caller does not keep the trace sends nothing"
+    for begun, answer in zip((spans[:5], spans[5:]), answers, strict=True):
+        root = check_tree(begun)
+        assert root.parent_span_id == b"" and root.kind == Span.SPAN_KIND_SERVER and any(root.trace_id)
+        assert {span.trace_id for span in begun} == {root.trace_id}
+        assert said(root)["aimass.request_id"] == answer.headers["x-aimass-request-id"]
+    assert spans[0].trace_id != spans[5].trace_id
