@@ -1,8 +1,9 @@
 """What do callers notice when parts of the platform die, move or are replaced, and how long until all is whole again?
 
-``make bench-resilience`` (some five minutes; wants a quiet machine). Callers on 12 connections ask two services all the
-time, number their requests and check every answer, while one thing after another happens to a platform on two Ray
-nodes. After each, what was answered is compared with what was metered, id by id.
+``make bench-resilience`` (some seven minutes; wants a quiet machine). Callers on 12 connections ask two services all
+the time, number their requests and check every answer, while one thing after another happens to a platform on two Ray
+nodes. After each, what was answered is compared with what was metered, id by id; while the database is away, callers
+also send a reward for every answer, and what was acknowledged of these is compared with what is stored afterwards.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,16 +25,18 @@ from aimass.core.errors import AimassError
 from aimass.core.home import Home
 from aimass.testing.faults.database_away import database_away
 from aimass.testing.faults.numbered_load import Ended, NumberedLoad, asking
+from aimass.testing.faults.rewards import Rewards, counted_rewards, rewarding, stored_rewards
 from aimass.testing.faults.second_node import drain
 from benchmarks import machine
 from benchmarks.peers.server import ROOT
 from benchmarks.report import replace_block
-from benchmarks.resilience_report import MARKERS, Outcome, markdown
+from benchmarks.resilience_report import MARKERS, Kept, Outcome, markdown
 from benchmarks.resilience_stage import GATEWAYS, SPREAD, STEADY, Stage, eventually
 
 BEFORE_S, AFTER_S = 2.0, 2.0
-AWAY_S = 10.0
+AWAY_S = 60.0
 METERED_S = 30.0
+AWAY = "the database is away"
 
 
 def main() -> None:
@@ -71,7 +75,7 @@ def _run(stage: Stage, only: str, away_s: float) -> tuple[bool, list[Outcome]]:
     stage.deploy(SPREAD, 3.0)
     eventually(stage.is_whole)
     with stage.platform.control() as control:
-        key = control.create_key("numbered", ["predict"])["secret"]
+        key = control.create_key("numbered", ["predict", "feedback"])["secret"]
     metered_before = set(stage.metered())
     outcomes = []
     for name, happen in _faults(stage, away_s):
@@ -91,9 +95,11 @@ def _faults(stage: Stage, away_s: float) -> Iterable[tuple[str, Callable[[], Non
     """In this order: each leaves the platform whole, with a second node where the next one needs it."""
     yield "a new revision is deployed", lambda: _ignore(stage.deploy(STEADY, 5.0))
     yield "its traffic is split 70 : 30", partial(_split, stage)
-    yield "the gateway grows from 2 to 4 replicas", lambda: stage.aimass("scale", "4")
-    yield "the gateway shrinks from 4 to 2 replicas", partial(_shrink, stage)
-    yield f"the database is away for {away_s:.0f} s", partial(_lock_database, stage, away_s)
+    _scale(stage, 1)
+    yield "the gateway grows from 1 to 4 replicas", lambda: stage.aimass("scale", "4")
+    yield "the gateway shrinks from 4 to 1 replica", partial(_scale, stage, 1)
+    _scale(stage, GATEWAYS)
+    yield f"{AWAY} for {away_s:.0f} s", partial(_lock_database, stage, away_s)
     yield "a gateway replica is killed", partial(_kill_gateway, stage)
     yield "a node's replica is killed", partial(_kill_node, stage)
     yield "Serve's controller is killed", lambda: _kill_titled(stage, "ray::ServeController")
@@ -110,7 +116,12 @@ def _faults(stage: Stage, away_s: float) -> Iterable[tuple[str, Callable[[], Non
 
 def _observe(stage: Stage, key: str, name: str, happen: Callable[[], None], metered_before: set[str]) -> Outcome:
     load = NumberedLoad(stage.port, key, stage.factors)
-    with asking(load):
+    before = counted_rewards(Home(stage.platform.home), (STEADY, SPREAD))
+    rewards: Rewards | None = None
+    with ExitStack() as stack:
+        if name.startswith(AWAY):
+            rewards = stack.enter_context(rewarding(load))
+        stack.enter_context(asking(load))  # ends first
         time.sleep(BEFORE_S)
         began = load.now()
         happen()
@@ -140,6 +151,24 @@ def _observe(stage: Stage, key: str, name: str, happen: Callable[[], None], mete
         unmetered=len(answered - fresh.keys()),
         unanswered=len(fresh.keys() - answered),
         said=sorted({item.said for item in ended if item.what in ("refused", "wrong", "cut") and item.said})[:5],
+        feedback=_kept(stage, rewards, before) if rewards else None,
+    )
+
+
+def _kept(stage: Stage, rewards: Rewards, before: tuple[int, float]) -> Kept:
+    """What became of the rewards that were acknowledged, once all are stored, or the time is up."""
+    home, services, known = Home(stage.platform.home), (STEADY, SPREAD), rewards.acknowledged
+    until = time.monotonic() + METERED_S
+    while not known.keys() <= (stored := stored_rewards(home, services)).keys() and time.monotonic() < until:
+        time.sleep(0.5)
+    count, total = counted_rewards(home, services)
+    return Kept(
+        acknowledged=len(known),
+        refused=len(rewards.refused),
+        stored=sum(stored.get(request_id) == reward for request_id, reward in known.items()),
+        counted=count - before[0],
+        is_total_right=total - before[1] == sum(known.values()),
+        said=sorted(set(rewards.refused))[:5],
     )
 
 
@@ -173,9 +202,11 @@ def _split(stage: Stage) -> None:
         control.split(STEADY, {1: 70.0, 2: 30.0})
 
 
-def _shrink(stage: Stage) -> None:
-    stage.aimass("scale", str(GATEWAYS))
-    eventually(lambda: len(stage.gateways()) == GATEWAYS)
+def _scale(stage: Stage, size: int) -> None:
+    """The gateway has that many replicas, and all else is whole."""
+    stage.aimass("scale", str(size))
+    eventually(lambda: len(stage.gateways()) == size)
+    eventually(stage.is_whole)
 
 
 def _lock_database(stage: Stage, seconds: float) -> None:

@@ -19,6 +19,18 @@ MARKERS = ("<!-- bench-resilience -->", "<!-- /bench-resilience -->")
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What became of feedback that was sent meanwhile; each item is a reward for one answer."""
+
+    acknowledged: int
+    refused: int  # items, or requests of them
+    stored: int  # of those acknowledged, as they were sent
+    counted: int  # that the sums of their services grew by
+    is_total_right: bool  # whether the sums grew by what was sent
+    said: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one fault did to the callers, and to the platform."""
 
@@ -36,6 +48,7 @@ class Outcome:
     unmetered: int  # answered, and not metered
     unanswered: int  # metered, and the answer lost
     said: list[str] = field(default_factory=list)
+    feedback: Kept | None = None  # none: none was sent
 
 
 def markdown(about: dict[str, Any], date: str, outcomes: Sequence[Outcome]) -> str:
@@ -49,7 +62,17 @@ def markdown(about: dict[str, Any], date: str, outcomes: Sequence[Outcome]) -> s
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
     ]
-    return "\n".join([*lines, *map(_line, outcomes)])
+    kept = [_kept(item.name, item.feedback) for item in outcomes if item.feedback]
+    return "\n".join([*lines, *map(_line, outcomes), *(f"\n{line}" for line in kept)])
+
+
+def _kept(name: str, kept: Kept) -> str:
+    refused = f"{kept.refused:,} were refused" if kept.refused else "none was refused"
+    total = "as was sent" if kept.is_total_right else "**another total than was sent**"
+    return (
+        f"While {name}, rewards came back for the answers: {kept.acknowledged:,} were acknowledged, {refused}; "
+        f"{kept.stored:,} of them were stored afterwards, and the sums grew by {kept.counted:,}, {total}."
+    )
 
 
 def _line(item: Outcome) -> str:

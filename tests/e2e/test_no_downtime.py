@@ -17,6 +17,7 @@ from aimass.core.home import Home
 from aimass.testing.desk import service_document, times
 from aimass.testing.faults.database_away import database_away
 from aimass.testing.faults.numbered_load import NumberedLoad, asking
+from aimass.testing.faults.rewards import counted_rewards, rewarding, stored_rewards
 from aimass.testing.running import RunningPlatform
 from tests.e2e.e2e_kit import aimass, eventually, pids_of
 
@@ -31,7 +32,7 @@ class Changing:
         self.factors: dict[int, float] = {}
         self.deploy()
         with platform.control() as control:
-            self.key = control.create_key(service, ["predict"])
+            self.key = control.create_key(service, ["predict", "feedback"])
         port = int(platform.url.rpartition(":")[2])
         self.load = NumberedLoad(port, self.key["secret"], {service: self.factors}, callers=8)
 
@@ -107,14 +108,19 @@ def test_four_replicas_and_one_again(changing: Changing) -> None:
 
 @pytest.mark.parametrize("seconds", [6.0, pytest.param(60.0, marks=pytest.mark.slow)])
 def test_a_database_that_is_away(changing: Changing, seconds: float) -> None:
-    with asking(changing.load):
+    home, services = Home(changing.platform.home), (changing.service,)
+    with rewarding(changing.load) as rewards, asking(changing.load):
         changing.goes_on()
-        with database_away(Home(changing.platform.home)):
+        with database_away(home):
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 changing.goes_on(50)
         changing.goes_on()
     changing.check()
+    assert rewards.refused == []
+    assert rewards.acknowledged.keys() == {item.request_id for item in changing.load.ended}
+    eventually(lambda: stored_rewards(home, services) == rewards.acknowledged, 60)
+    assert counted_rewards(home, services) == (len(rewards.acknowledged), sum(rewards.acknowledged.values()))
     changing.deploy()
 
 

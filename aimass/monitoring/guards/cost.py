@@ -2,6 +2,10 @@
 
 A row's cost has no bound and no known distribution, so what is tested is its sign, look by look: that the candidate is
 too dear in at most half of them, as it is if its median look is within the tolerance. Nothing else is supposed.
+
+Time is that from a call's head to its answer. Processor time by revision is known too (``serving.marks``), but counts
+what the revision ran as a shadow, and nothing of nodes elsewhere: per answered row, a revision that was a shadow first
+would be held for a dear one.
 """
 
 from aimass.monitoring.guards.base import Guard, Tally, Trials
