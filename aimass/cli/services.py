@@ -134,7 +134,7 @@ def _say_moved(done: dict[str, Any], as_json: bool) -> None:
 
 
 def _row(item: dict[str, Any]) -> list[Any]:
-    traffic = [f"revision {number}: {share:g} %" for number, share in item["weights"].items()]
+    traffic = [f"revision {number}: {share:g} %" for number, share in sorted(item["weights"].items(), key=_number)]
     if not traffic:
         traffic = [f"revision {number}: held ready, takes no calls" for number in item["held_ready"]]
     measured = item.get("measured") or {}
@@ -150,6 +150,10 @@ def _row(item: dict[str, Any]) -> list[Any]:
         measured.get("refused"),
         measured.get("p95_ms"),
     ]
+
+
+def _number(share: tuple[str, float]) -> int:
+    return int(share[0])
 
 
 def _residence(item: dict[str, Any]) -> str | None:

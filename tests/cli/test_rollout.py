@@ -86,6 +86,13 @@ async def test_pause_resume_promote_and_abort(run: Run) -> None:
     ("words", "says"),
     [
         (("--steps", "1,x"), "--steps must be per cents with commas, as in 1,5,25,100, not '1,x'"),
+        (("--steps", ""), "--steps must be per cents with commas, as in 1,5,25,100, not ''"),
+        (("--steps", "nan,100"), "--steps must be per cents with commas, as in 1,5,25,100, not 'nan,100'"),
+        (("--steps", "1,inf"), "--steps must be per cents with commas, as in 1,5,25,100, not '1,inf'"),
+        (("--steps", "50,101"), "steps are per cents above 0 and up to 100, not 50,101"),
+        (("--least-time", "inf"), "--least-time must be seconds, as in 15, not inf"),
+        (("--guards", "errors,,cost"), "--guards must be names with commas, as in errors,cost, not 'errors,,cost'"),
+        (("--tolerate", "errors=nan"), "--tolerate must be GUARD=SHARE, as in errors=0.005, not 'errors=nan'"),
         (("--steps", "5,1,100"), "each step must be above the one before, not 5,1,100"),
         (("--guards", "errors", "--no-guards"), "give --guards or --no-guards, not both"),
         (("--tolerate", "errors"), "--tolerate must be GUARD=SHARE, as in errors=0.005, not 'errors'"),

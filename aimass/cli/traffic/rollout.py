@@ -1,5 +1,6 @@
 """``aimass rollout``, ``promote``, ``pause``, ``resume`` and ``abort``."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +56,11 @@ def rollout(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
         if revision is not None:
             if html is not None:
                 raise Invalid("--html shows a rollout, it does not start one; leave the revision out", field="html")
-            asked: dict[str, Any] = {"steps": numbers(steps), "least_requests": least_requests, "least_s": least_time}
+            asked: dict[str, Any] = {
+                "steps": numbers(steps),
+                "least_requests": least_requests,
+                "least_s": _seconds(least_time),
+            }
             asked |= {"guards": _guards(guards, no_guards), "tolerances": _tolerances(tolerate or []), "why": why}
             _say(control.roll_out(name, revision, **asked), as_json)
             return
@@ -105,9 +110,23 @@ def abort(name: Name, why: Why = "", as_json: Json = False) -> None:
 def numbers(text: str) -> list[float]:
     """``1,5,25,100``."""
     try:
-        return [float(part) for part in text.split(",")]
+        return [finite(part) for part in text.split(",")]
     except ValueError:
         raise Invalid(f"--steps must be per cents with commas, as in 1,5,25,100, not {text!r}", field="steps") from None
+
+
+def finite(text: str) -> float:
+    """``ValueError`` where it is no number, or one that JSON has not."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _seconds(number: float) -> float:
+    if not math.isfinite(number):
+        raise Invalid(f"--least-time must be seconds, as in 15, not {number:g}", field="least_time")
+    return number
 
 
 def _guards(text: str, none: bool) -> list[str] | None:
@@ -115,7 +134,10 @@ def _guards(text: str, none: bool) -> list[str] | None:
         if text:
             raise Invalid("give --guards or --no-guards, not both", field="guards")
         return []
-    return [part.strip() for part in text.split(",")] if text else None
+    names = [part.strip() for part in text.split(",")] if text else None
+    if names is not None and not all(names):
+        raise Invalid(f"--guards must be names with commas, as in errors,cost, not {text!r}", field="guards")
+    return names
 
 
 def _tolerances(parts: list[str]) -> dict[str, float]:
@@ -123,7 +145,7 @@ def _tolerances(parts: list[str]) -> dict[str, float]:
     for part in parts:
         name, _, share = part.partition("=")
         try:
-            found[name] = float(share)
+            found[name] = finite(share)
         except ValueError:
             raise Invalid(
                 f"--tolerate must be GUARD=SHARE, as in errors=0.005, not {part!r}", field="tolerate"
@@ -142,6 +164,8 @@ def _say(done: dict[str, Any], as_json: bool) -> None:
 def _show(found: dict[str, Any]) -> None:
     terminal.say(title(found))
     terminal.say(f"{found['state']}: {found['why']}")
+    if found["torn"] and found["torn"] not in found["why"]:
+        terminal.say(found["torn"])
     terminal.say()
     columns = ["at", "state", "revision's %", "who", "why"]
     moves = [[terminal.when(m["at"]), m["state"], m["share"], m["who"], m["why"]] for m in found["moves"]]
@@ -178,7 +202,7 @@ def _rate(trials: dict[str, float], bounds: list[float]) -> str:
 
 def title(found: dict[str, Any]) -> str:
     """What is rolled out beside what."""
-    steps = ", ".join(f"{step:g}" for step in found["plan"]["steps"])
+    steps = ", ".join(f"{step:g}" for step in found["plan"]["steps"]) if found["plan"] else "unknown"
     beside = f"revision {found['revision']} beside revision {found['baseline']}"
     return f"{found['service']}: {beside}, steps {steps} %, now {found['share']:g} %"
 

@@ -95,11 +95,11 @@ def _fitting(session: Session, counts: Snapshot, wish: Wish, who: tuple[str, int
     bound_s = p95_bound(counts, service, baseline, (document.get("slo") or {}).get("p95_ms"))
     before = tally(session, counts, service, baseline)
     missing = {
-        "latency": "" if math.isfinite(bound_s) else "has too few calls for a p95, and no slo p95_ms",
-        "quality": "" if before.labelled else "has no labels yet; send feedback",
+        "latency": "" if math.isfinite(bound_s) else "has too few calls for a p95, and no slo p95_ms; call it first",
+        "quality": "" if before.labelled else "has no labels yet; send feedback for its answers",
         "agreement": ""
         if tally(session, counts, service, revision).compared
-        else "has no rows compared by a shadow yet",
+        else f"has no rows compared by a shadow yet; begin one: aimass shadow {service} {revision}",
     }
     for name in wish.asked():
         if missing.get(name):

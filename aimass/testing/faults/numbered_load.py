@@ -32,6 +32,7 @@ class Ended:
     request_id: str = ""
     process: str = ""  # who had the connection, where an answer had said so
     said: str = ""
+    revision: int = 0  # that ran it, where the answer said so
 
 
 @dataclass
@@ -87,14 +88,15 @@ class NumberedLoad:
         self, number: int, service: str, begun: float, status: int, headers: Mapping[str, str], body: bytes
     ) -> Ended:
         request_id, what, said = headers.get("x-aimass-request-id", ""), "refused", ""
+        revision = int(headers.get("x-aimass-revision", "0"))
         if status == 200:
-            factor = self.factors[service].get(int(headers.get("x-aimass-revision", "0")))
+            factor = self.factors[service].get(revision)
             values = json.loads(body)["outputs"][0]["data"]
             is_right = factor is not None and values == [number * factor, factor]
             what = "answered" if is_right else "wrong"
         if what != "answered":
             said = body.decode(errors="replace")[:300]
-        return Ended(number, service, begun, self.now(), what, status, request_id, request_id[:8], said)
+        return Ended(number, service, begun, self.now(), what, status, request_id, request_id[:8], said, revision)
 
 
 class _Connection:
