@@ -90,6 +90,7 @@ class Service:
         self.cut = cut
         self._why_not = why_not
         self._again_s = again_s  # after which a caller may try again; 0: that does not help
+        self._pieces = [(targets[number], cut.shares[number]) for number, _ in cut.pieces] if cut is not None else []
         self._only = targets[cut.only] if cut is not None and cut.only else None
         self._known = known_by(state.traffic.options.get(BY, ""))
         self._main = targets[max(cut.shares, key=lambda number: (cut.shares[number], number))] if cut else None
@@ -101,9 +102,12 @@ class Service:
         if self.cut is None or self._main is None:
             raise Unavailable(f"service {self.name!r} {self._why_not}", retry_after_s=self._again_s)
         key = self._known(call, self._main, body, max_bytes) if self._known is not None else ""
-        number = self.cut.choose(key) if key else self.cut.choose_call(call.request_id)
-        call.probability = self.cut.shares[number]
-        return self.targets[number]
+        if key:
+            number = self.cut.choose(key)
+            call.probability = self.cut.shares[number]
+            return self.targets[number]
+        target, call.probability = self._pieces[self.cut.piece_of(call.request_id)]
+        return target
 
     @property
     def is_ready(self) -> bool:

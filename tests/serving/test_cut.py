@@ -1,6 +1,7 @@
 """Buckets and their cut: exact shares, and callers that move only toward a revision that grows."""
 
 from collections import Counter
+from collections.abc import Callable
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 
@@ -10,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, chi2
 
-from aimass.serving.traffic.cut import BUCKETS, Cut, Pieces, bucket, bucket_of_call, recut
+from aimass.serving.traffic.cut import BUCKETS, Cut, Pieces, bucket, recut
 
 LEAST = 1e-3  # per cent; ten buckets
 Weights = dict[int, float]
+BY: dict[str, Callable[[Cut], Callable[[str], int]]] = {
+    "key": lambda cut: cut.choose,
+    "request": lambda cut: lambda request_id: cut.pieces[cut.piece_of(request_id)][0],
+}
 
 
 @st.composite
@@ -91,12 +96,12 @@ def test_a_walk_of_many_moves_does_not_crumble() -> None:
 @pytest.mark.parametrize(
     "asked", [{1: 99.9, 2: 0.1}, {1: 95.0, 2: 5.0}, {1: 33.3, 2: 33.3, 3: 33.3, 4: 0.1}, {1: 50.0, 2: 49.5, 3: 0.5}]
 )
-@pytest.mark.parametrize("choose", ["choose", "choose_call"])
-def test_a_hundred_thousand_calls_spread_as_the_weights_say(asked: Weights, choose: str) -> None:
+@pytest.mark.parametrize("by", BY)
+def test_a_hundred_thousand_calls_spread_as_the_weights_say(asked: Weights, by: str) -> None:
     """Within the 99.9 % interval of the binomial distribution, for request ids as replicas make them, as calls and as
     keys."""
-    cut = Cut(recut((), asked), "digits")
-    counts = Counter(getattr(cut, choose)(f"5e884898{1700000000000:011x}{number:08x}") for number in range(100_000))
+    choose = BY[by](Cut(recut((), asked), "digits"))
+    counts = Counter(choose(f"5e884898{1700000000000:011x}{number:08x}") for number in range(100_000))
     for number, weight in asked.items():
         low, high = binom.interval(0.999, 100_000, weight / 100)
         assert low <= counts[number] <= high, (number, counts[number])
@@ -109,11 +114,14 @@ def test_every_key_has_a_bucket(key: str) -> None:
 
 def test_calls_of_many_replicas_spread_over_their_buckets_as_dice_would() -> None:
     """χ² of 100 replicas by 50 parts of all buckets: a p-value that is neither tiny nor suspiciously near to one."""
-    counts = np.zeros((100, 50))
+    counts, fifty = np.zeros((100, 50)), tuple((number, BUCKETS // 50) for number in range(1, 51))
     for replica in range(len(counts)):
-        prefix = f"{replica * 2654435761 % 2**32:08x}{1_800_000_000_000 + replica * 977:011x}"
+        prefix, cut = (
+            f"{replica * 2654435761 % 2**32:08x}{1_800_000_000_000 + replica * 977:011x}",
+            Cut(fifty, f"{replica}"),
+        )
         for number in range(2000):
-            counts[replica, bucket_of_call(f"{prefix}{number:08x}", replica) * 50 // BUCKETS] += 1
+            counts[replica, cut.piece_of(f"{prefix}{number:08x}")] += 1
     expected = 2000 / 50
     assert 1e-4 < chi2.sf(((counts - expected) ** 2 / expected).sum(), 100 * 49) < 1 - 1e-4
 
@@ -121,6 +129,6 @@ def test_calls_of_many_replicas_spread_over_their_buckets_as_dice_would() -> Non
 def test_services_do_not_share_their_buckets() -> None:
     pieces = recut((), {1: 50.0, 2: 50.0})
     one, other = Cut(pieces, "one"), Cut(pieces, "other")
-    for choose in ("choose", "choose_call"):
-        same = sum(getattr(one, choose)(f"user-{n}") == getattr(other, choose)(f"user-{n}") for n in range(4000))
+    for by in BY.values():
+        same = sum(by(one)(f"user-{n}") == by(other)(f"user-{n}") for n in range(4000))
         assert 1800 < same < 2200

@@ -1,7 +1,7 @@
-"""Writes a receipt of every answered call: behind the answer, for all calls of one round of the event loop at once."""
+"""Writes a receipt of every answered call: behind the answer, for all calls of some milliseconds at once."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,8 @@ from aimass.graph.graph import LABEL
 from aimass.monitoring.feedback.book import Books
 from aimass.monitoring.feedback.receipt import PREFIX, Shared, encode
 
-Answered = tuple["ReceiptWatcher", Job]
+GATHER_S = 0.005  # a write for each round of a busy event loop costs every call of W1 a twentieth of its time
+GATHER_CALLS, GATHER_BYTES = 256, 2**20  # of one revision: then they are written at once
 
 
 class ReceiptWatching:
@@ -25,60 +26,72 @@ class ReceiptWatching:
     def __init__(self, books: Books, clock: Clock) -> None:
         self._books = books
         self._clock = clock
-        self._round: list[Answered] = []
+        self._waiting: list[ReceiptWatcher] = []
         self._watchers: WeakKeyDictionary[Target, ReceiptWatcher] = WeakKeyDictionary()
 
     def watcher(self, target: Target) -> "ReceiptWatcher":
         known = self._watchers.get(target)
         if known is None:
-            known = self._watchers[target] = ReceiptWatcher(target, self._take)
+            known = self._watchers[target] = ReceiptWatcher(target, self._begun, self.flush)
         return known
 
     def flush(self) -> None:
         """Write down what was answered so far."""
-        held, self._round = self._round, []
-        by_prefix: dict[str, list[Answered]] = {}
-        for item in held:
-            by_prefix.setdefault(item[1].call.request_id[:PREFIX], []).append(item)
-        for prefix, answered in by_prefix.items():
-            self._write(prefix, answered)
-
-    def _write(self, prefix: str, held: list[Answered]) -> None:
-        groups: dict[tuple[ReceiptWatcher, str, float], list[Job]] = {}
-        for watcher, job in held:
-            key = job.call.key
-            assert key is not None
-            groups.setdefault((watcher, key.account, job.call.probability), []).append(job)
+        waiting, self._waiting = self._waiting, []
         at = self._clock.now()
-        lines = [watcher.line(jobs, account, share, at) for (watcher, account, share), jobs in groups.items()]
-        highest = max([job.call.request_id for _, job in held])
-        self._books.of(prefix).write(b"".join(lines), len(lines), int(highest[PREFIX:], 16))
+        by_prefix: dict[str, list[tuple[bytes, str]]] = {}
+        for watcher in waiting:
+            for prefix, line, highest in watcher.lines(at):
+                by_prefix.setdefault(prefix, []).append((line, highest))
+        for prefix, found in by_prefix.items():
+            highest = max(highest for _, highest in found)
+            self._books.of(prefix).write(b"".join([line for line, _ in found]), len(found), int(highest[PREFIX:], 16))
 
-    def _take(self, watcher: "ReceiptWatcher", job: Job) -> None:
-        if not self._round:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._round.append((watcher, job))
+    def _begun(self, watcher: "ReceiptWatcher") -> None:
+        """It holds something."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(GATHER_S, self.flush)
+        self._waiting.append(watcher)
 
 
 class ReceiptWatcher:
     """Of one revision."""
 
-    def __init__(self, target: Target, take: Any) -> None:
+    def __init__(self, target: Target, begun: Callable[["ReceiptWatcher"], None], flush: Callable[[], None]) -> None:
         private = _private(target.payloads)
         label = label_spec(target.signature)
         self._service, self._revision = target.service, target.revision
         self._label = label.name if label is not None and label.name not in private else ""
         self._members = tuple(name for name in target.feedback.get("members", ()) if name not in private)
-        self._take = take
+        self._begun, self._flush = begun, flush
+        self._held: list[Job] = []
+        self._held_bytes = 0
 
     def answered(self, job: Job) -> None:
-        self._take(self, job)
+        held = self._held
+        if not held:
+            self._begun(self)
+        held.append(job)
+        self._held_bytes += job.call.received + job.size
+        if len(held) >= GATHER_CALLS or self._held_bytes > GATHER_BYTES:
+            self._flush()
 
     def failed(self, call: Call, status: int, error: str) -> None:
         """Without an answer there is nothing to give feedback on."""
 
-    def line(self, jobs: list[Job], account: str, share: float, at: float) -> bytes:
-        """The receipts of calls that were answered together."""
+    def lines(self, at: float) -> Iterator[tuple[str, bytes, str]]:
+        """What its request ids begin with, a line of receipts, the highest request id in it; of all that it holds, and
+        then holds no more."""
+        held, self._held, self._held_bytes = self._held, [], 0
+        groups: dict[tuple[str, str, float], list[Job]] = {}
+        for job in held:
+            call = job.call
+            assert call.key is not None
+            groups.setdefault((call.request_id[:PREFIX], call.key.account, call.probability), []).append(job)
+        for (prefix, account, share), jobs in groups.items():
+            yield prefix, self._line(jobs, account, share, at), max([job.call.request_id for job in jobs])
+
+    def _line(self, jobs: list[Job], account: str, share: float, at: float) -> bytes:
         shared = Shared(self._service, self._revision, account, share)
         requests = [(job.call.request_id, job.request.rows) for job in jobs]
         labels = _labels([job.outputs[self._label] for job in jobs]) if self._label else None

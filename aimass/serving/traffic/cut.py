@@ -14,6 +14,7 @@ from zlib import crc32
 
 BUCKETS = 1_000_000  # a weight counts to a ten-thousandth of a per cent
 PER_CENT = BUCKETS / 100
+PLACES = 2**32  # of a CRC-32
 NOBODY = 0
 
 Pieces = tuple[tuple[int, int], ...]
@@ -30,18 +31,21 @@ class Cut:
         """Revision → the probability with which a key that nobody chose is its."""
         self.only = pieces[0][0] if len(self.shares) == 1 else 0
         """The revision that takes every call; 0 when there is a choice to make."""
-        self._revisions = [number for number, _ in pieces]
         self._ends = list(accumulate(count for _, count in pieces))
+        self._places = [-(-end * PLACES // BUCKETS) for end in self._ends]  # the first that is beyond each piece
         self._salted = blake2b(f"{salt}\0".encode(), digest_size=8)
         self._salt = crc32(f"{salt}\0".encode())
 
     def choose(self, key: str) -> int:
         """The key's revision."""
-        return self.only or self._revisions[bisect_right(self._ends, bucket(key, self._salted))]
+        return self.only or self.pieces[bisect_right(self._ends, bucket(key, self._salted))][0]
 
-    def choose_call(self, request_id: str) -> int:
-        """The revision of a call that is known by nothing but its id."""
-        return self.only or self._revisions[bisect_right(self._ends, bucket_of_call(request_id, self._salt))]
+    def piece_of(self, request_id: str) -> int:
+        """The index of the piece that has a call which is known by nothing but its id. Nobody chooses the ids that
+        replicas make, so a CRC-32 is enough, in a third of the time; mixed by a shift and Fibonacci hashing (Knuth,
+        volume 3, 6.4), for alone it is linear in an id that counts up."""
+        hashed = crc32(request_id.encode(), self._salt)
+        return bisect_right(self._places, (hashed ^ hashed >> 15) * 0x9E3779B1 & 0xFFFFFFFF)
 
 
 def bucket(key: str, salted: blake2b) -> int:
@@ -49,13 +53,6 @@ def bucket(key: str, salted: blake2b) -> int:
     hashed = salted.copy()  # half the time of a new one
     hashed.update(key.encode("utf-8", "surrogatepass"))
     return int.from_bytes(hashed.digest()) * BUCKETS >> 64
-
-
-def bucket_of_call(request_id: str, salt: int) -> int:
-    """The same of an id that a replica made. Nobody chooses those, so a CRC-32 is enough, in a third of the time; mixed
-    by a shift and Fibonacci hashing (Knuth, volume 3, 6.4), for alone it is linear in an id that counts up."""
-    hashed = crc32(request_id.encode(), salt)
-    return ((hashed ^ hashed >> 15) * 0x9E3779B1 & 0xFFFFFFFF) * BUCKETS >> 32
 
 
 def recut(before: Pieces, weights: Mapping[int, float]) -> Pieces:

@@ -75,4 +75,4 @@ def test_who_is_mirrored_is_even_and_has_nothing_to_do_with_the_split() -> None:
     assert low <= len(mirrored) <= high
     low, high = binom.interval(0.999, len(mirrored), 0.05)
     cut = Cut(recut((), {1: 95.0, 2: 5.0}))
-    assert low <= sum(cut.choose_call(name) == 2 for name in mirrored) <= high
+    assert low <= sum(cut.pieces[cut.piece_of(name)][0] == 2 for name in mirrored) <= high
