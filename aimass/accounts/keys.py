@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from aimass.core.clock import Clock
 from aimass.core.errors import Denied, Invalid, NotFound, Unauthenticated
-from aimass.core.ids import AccountId, KeyId, new_id
+from aimass.core.ids import DEFAULT_ACCOUNT, AccountId, KeyId, new_id
 from aimass.database.tables import KeyRow
 
 SCOPES = ("predict", "feedback", "read", "deploy", "train", "admin")
-ADMIN = "admin"  # implies every scope
+ADMIN = "admin"  # implies every scope; for keys of the platform's own account
 PREFIX = "aim_"
 MAX_NAME = 100
 MAX_LIFE_S = 100 * 365 * 86400.0  # beyond the years that calendars print, an expiry is a slip
@@ -48,10 +48,15 @@ class Key:
     def allows(self, scope: str) -> bool:
         return scope in self.scopes or ADMIN in self.scopes
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether it may see and do what is any account's."""
+        return ADMIN in self.scopes and self.account == DEFAULT_ACCOUNT
+
 
 def create(session: Session, account: AccountId, wanted: KeyRequest, clock: Clock) -> tuple[Key, str]:
     """A new key and its secret, which nobody can look up again."""
-    _check(wanted, clock.now())
+    _check(wanted, account, clock.now())
     secret = PREFIX + secrets.token_urlsafe(24)
     row = KeyRow(
         id=new_id("key"),
@@ -113,14 +118,17 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _check(wanted: KeyRequest, now: float) -> None:
+def _check(wanted: KeyRequest, account: AccountId, now: float) -> None:
     if not wanted.name.strip() or len(wanted.name) > MAX_NAME:
         raise Invalid(f"a key's name has 1 to {MAX_NAME} characters; say whose or what it is for", field="name")
     unknown = [scope for scope in wanted.scopes if scope not in SCOPES]
     if unknown or not wanted.scopes:
         problem = f"unknown scope {unknown[0]!r}" if unknown else "no scope is given"
-        several = "; for several repeat --scope" if unknown and "," in unknown[0] else ""
-        raise Invalid(f"{problem}; known: {', '.join(SCOPES)}{several}", field="scopes")
+        raise Invalid(f"{problem}; known: {', '.join(SCOPES)}", field="scopes")
+    if ADMIN in wanted.scopes and account != DEFAULT_ACCOUNT:
+        raise Invalid(
+            f"scope {ADMIN} is for keys of the platform's own account, not of {account}; give it other scopes", "scopes"
+        )
     rate, expires_at = wanted.rate_per_s, wanted.expires_at
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise Invalid("a rate is a number of requests a second above 0", field="rate_per_s")

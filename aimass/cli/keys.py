@@ -18,15 +18,27 @@ def add_to(main: typer.Typer) -> None:
     main.add_typer(app, name="keys", epilog="Example: aimass keys create phone --scope predict --rate 50 --expires 30d")
 
 
-@app.command(epilog="Example: aimass keys create phone --scope predict --rate 50 --expires 30d")
+@app.command(
+    epilog="Examples: aimass keys create phone --scope predict --rate 50 --expires 30d · "
+    "aimass keys create bob --account bob --scope predict,feedback"
+)
 def create(
     name: Annotated[str, typer.Argument(help="Whose or what the key is for.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="predict (the default), feedback, read, deploy, train or admin; may be repeated."),
+        typer.Option(
+            help="predict (the default), feedback, read, deploy, train or admin; several by commas, or repeated."
+        ),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second over all replicas.")] = None,
     expires: Annotated[str, typer.Option(help="After 90s, 15m, 12h or 30d; never unless given.")] = "",
+    account: Annotated[
+        str,
+        typer.Option(
+            help="Whose key it is, by name: it sees and changes this account's services, calls and feedback only. "
+            "One of a new name is made. Yours unless given."
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Create a key. Its secret is printed once and stored nowhere."""
@@ -36,11 +48,12 @@ def create(
         raise Invalid("a rate is a number of requests a second above 0", "rate")
     expires_at = time.time() + read_duration(expires) if expires else None
     with Control() as control:
-        made = control.create_key(name, scope or ["predict"], rate, expires_at)
+        made = control.create_key(name, read_scopes(scope or ["predict"]), rate, expires_at, account)
     if as_json:
         terminal.write_json(made)
         return
-    terminal.say(f"Key {made['id']} for {name}, scopes {', '.join(made['scopes'])}. Its secret, shown only now:")
+    of = f", of the {'new ' if made['new_account'] else ''}account {made['account']}" if account else ""
+    terminal.say(f"Key {made['id']} for {name}{of}, scopes {', '.join(made['scopes'])}. Its secret, shown only now:")
     terminal.say(made["secret"])
     terminal.say_silent(made["silent"])
 
@@ -68,6 +81,11 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as `aimass 
         done = control.revoke_key(key_id)
     terminal.say(f"Revoked {key_id}.")
     terminal.say_silent(done["silent"])
+
+
+def read_scopes(given: list[str]) -> list[str]:
+    """Each by itself, whether they came one by one or between commas."""
+    return [scope.strip() for text in given for scope in text.split(",") if scope.strip()]
 
 
 def read_duration(text: str) -> float:

@@ -100,6 +100,17 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def size(count_bytes: float) -> str:
+    """As in ``512 B``, ``1.5 kB`` and ``2.0 GB``."""
+    if count_bytes < 1000:
+        return f"{count_bytes:.0f} B"
+    for unit in ("kB", "MB"):
+        count_bytes /= 1000
+        if round(count_bytes, 1) < 1000:
+            return f"{count_bytes:.1f} {unit}"
+    return f"{count_bytes / 1000:.1f} GB"
+
+
 @contextmanager
 def step(what: str) -> Iterator[None]:
     """A long step: a spinner with its seconds while it runs, a line with them afterwards."""

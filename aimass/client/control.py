@@ -230,10 +230,16 @@ class Control:
         return self._get("/keys")
 
     def create_key(
-        self, name: str, scopes: list[str], rate_per_s: float | None = None, expires_at: float | None = None
+        self,
+        name: str,
+        scopes: list[str],
+        rate_per_s: float | None = None,
+        expires_at: float | None = None,
+        account: str = "",
     ) -> Json:
-        """A new key; the answer holds the secret, which is shown this once and stored nowhere."""
-        body = {"name": name, "scopes": scopes, "rate_per_s": rate_per_s, "expires_at": expires_at}
+        """A new key; the answer holds the secret, which is shown this once and stored nowhere. ``account``: whose it
+        is, made if there is none of this name; the caller's own unless given."""
+        body = {"name": name, "scopes": scopes, "rate_per_s": rate_per_s, "expires_at": expires_at, "account": account}
         return self._call("POST", "/keys", json=body)
 
     def revoke_key(self, key_id: str) -> Json:

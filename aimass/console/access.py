@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from aimass.accounts.keys import require_any
 from aimass.control import keys
 from aimass.control.context import Context
+from aimass.control.requests.owned import find_own
 from aimass.core.errors import Unauthenticated
 
 READERS = ("read", "deploy", "train")
@@ -39,7 +40,7 @@ class Guard:
     def _find(self, context: Context, secret: str) -> Context:
         key = keys.find(context, secret)
         require_any(key, self.scopes)
-        return context.by(f"{key.name} ({key.id})", key.account)
+        return context.by(f"{key.name} ({key.id})", key.account, key.is_operator)
 
 
 class GuardedRoute(APIRoute):
@@ -54,16 +55,35 @@ class GuardedRoute(APIRoute):
         (guard,) = (item.call for item in self.dependant.dependencies if isinstance(item.call, Guard))
         return guard
 
+    async def check(self, request: Request) -> Context:
+        """The caller's context; raises where he may not ask."""
+        return await self._guard.check(request)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        guard = self._guard
 
         async def check_first(request: Request) -> Response:
-            request.state.context = await guard.check(request)
+            request.state.context = await self.check(request)
             await request.body()  # here, because FastAPI would turn an error of ours into one of its own
             return await handle(request)
 
         return check_first
+
+
+class ServiceRoute(GuardedRoute):
+    """Its ``{name}`` is a service: another account's is as if it were not there."""
+
+    async def check(self, request: Request) -> Context:
+        context = await super().check(request)
+        name = request.path_params.get("name")
+        if name and not context.is_operator:  # who sees all hears from the verb what there is
+            await run_in_threadpool(_find_own, context, name)
+        return context
+
+
+def _find_own(context: Context, service: str) -> None:
+    with context.database.reading() as session:
+        find_own(session, context, service)
 
 
 Reader = Annotated[Context, Depends(Guard(*READERS))]

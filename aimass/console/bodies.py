@@ -86,6 +86,9 @@ class KeyBody(_Body):
     scopes: list[str] = Field(description="Of predict, feedback, read, deploy, train, admin.")
     rate_per_s: float | None = Field(default=None, description="Requests a second over all replicas.")
     expires_at: float | None = Field(default=None, description="Seconds since 1970 UTC.")
+    account: str = Field(
+        default="", description="Whose it is: a name, of a new account too; the caller's unless given."
+    )
 
 
 class ErrorBody(BaseModel):

@@ -14,7 +14,8 @@ from aimass.storage.base import ArtifactStore
 
 @dataclass(frozen=True)
 class Context:
-    """Built once per process; ``by`` names the caller of one request."""
+    """Built once per process; ``by`` names the caller of one request. An operator sees what is any account's; so does
+    the platform itself."""
 
     settings: Settings
     database: Database
@@ -25,7 +26,8 @@ class Context:
     turns: Turns
     who: str = "aimass"
     account: AccountId = DEFAULT_ACCOUNT
+    is_operator: bool = True
 
-    def by(self, who: str, account: AccountId) -> "Context":
+    def by(self, who: str, account: AccountId, is_operator: bool = False) -> "Context":
         """The same for a caller."""
-        return replace(self, who=who, account=account)
+        return replace(self, who=who, account=account, is_operator=is_operator)

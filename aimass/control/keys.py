@@ -4,11 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 from aimass.accounts import keys
-from aimass.accounts.accounts import ensure_default
+from aimass.accounts.accounts import ensure, ensure_default
 from aimass.accounts.keys import ADMIN, Key, KeyRequest
 from aimass.control.context import Context
 from aimass.core.clock import Clock, SystemClock
-from aimass.core.errors import Conflict, Unauthenticated, Unavailable
+from aimass.core.errors import Conflict, Denied, Unauthenticated, Unavailable
 from aimass.core.home import Home, write_whole
 from aimass.core.settings import Settings
 from aimass.database import state_number
@@ -18,13 +18,20 @@ from aimass.database.migrate import migrate
 FIRST = "first admin key"
 
 
-def create(context: Context, wanted: KeyRequest) -> dict[str, Any]:
-    """The new key with its ``secret``, which is shown this once; replicas know it, but for those named ``silent``."""
+def create(context: Context, wanted: KeyRequest, account: str = "") -> dict[str, Any]:
+    """The new key with its ``secret``, which is shown this once; replicas know it, but for those named ``silent``.
+
+    Of another ``account`` than the caller's, which is made if there is none of this name, by operators only.
+    """
+    if account and account != context.account and not context.is_operator:
+        raise Denied("keys of another account are made with an admin key; ask who runs the platform")
     with context.database.session() as session:
-        key, secret = keys.create(session, context.account, wanted, context.clock)
+        owner, is_new = ensure(session, account or context.account, context.clock)
+        key, secret = keys.create(session, owner, wanted, context.clock)
         number = state_number.bump(session)
     pushed = context.pusher.push(number)
-    return {**asdict(key), "secret": secret, "replicas": len(pushed.reports), "silent": list(pushed.silent)}
+    made = {**asdict(key), "secret": secret, "new_account": is_new}
+    return {**made, "replicas": len(pushed.reports), "silent": list(pushed.silent)}
 
 
 def revoke(context: Context, key_id: str) -> dict[str, Any]:

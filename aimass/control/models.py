@@ -13,12 +13,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
+from aimass.control.requests.owned import is_own
 from aimass.control.revisions.standing import standings
 from aimass.control.shadows.stored import standing_shadows
 from aimass.core.batch import Array
-from aimass.core.errors import Invalid
+from aimass.core.errors import Denied, Invalid
 from aimass.core.ids import Digest
-from aimass.database.tables import RevisionRow
+from aimass.database.tables import ModelRow, RevisionRow
 from aimass.registry import aliases, artifacts, catalog, versions
 from aimass.registry.submit import Submission, submit_file
 from aimass.registry.variants.fp16 import halve_version
@@ -79,6 +80,7 @@ def halve(context: Context, name: str, number: int, check: Upload | None) -> dic
 def move_alias(context: Context, name: str, alias: str, version: int | None, why: str) -> dict[str, Any]:
     """Point the alias at a version, or take it away with none. Deployed revisions keep their version."""
     with context.database.session() as session:
+        _check_own(session, context, name)
         step = aliases.move(session, f"{name}@{alias}", version, who=context.who, why=why, clock=context.clock)
     return asdict(step)
 
@@ -86,6 +88,7 @@ def move_alias(context: Context, name: str, alias: str, version: int | None, why
 def remove(context: Context, name: str, number: int) -> dict[str, Any]:
     """Remove a version that no alias, ensemble or deployed service needs."""
     with context.database.session() as session:
+        _check_own(session, context, name)
         versions.remove(session, name, number, _live_refs(session), context.clock)
     return {"removed": f"{name}@{number}"}
 
@@ -124,6 +127,12 @@ def _version(version: Version) -> dict[str, Any]:
         "created_at": version.created_at,
         **version.manifest.to_json(),
     }
+
+
+def _check_own(session: Session, context: Context, name: str) -> None:
+    row = session.get(ModelRow, name)
+    if row is not None and not is_own(context, row.account):
+        raise Denied(f"model {name} belongs to another account; change it with a key of that one")
 
 
 def _live_refs(session: Session) -> set[str]:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from aimass.control.context import Context
 from aimass.control.jobs import LIVE
+from aimass.control.requests.owned import is_own
 from aimass.core.documents import Document
 from aimass.core.errors import AimassError, Conflict, Invalid, NotFound, Unavailable
 from aimass.core.ids import new_id
@@ -70,10 +71,10 @@ def submit(context: Context, text: str, folder: str | None = None, name: str = N
 
 
 def list_runs(context: Context) -> list[dict[str, Any]]:
-    """Every run, newest first, without report and proposal."""
+    """The account's runs, an operator's all, newest first, without report and proposal."""
     with context.database.reading() as session:
         rows = list(session.scalars(select(RunRow).order_by(RunRow.created_at.desc(), RunRow.id)))
-    return [_brief(_as_json(_checked(context, row))) for row in rows]
+    return [_brief(_as_json(_checked(context, row))) for row in rows if is_own(context, row.account)]
 
 
 def show(context: Context, run_id: str) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def _finish(context: Context, run_id: str, status: RunStatus, error: str) -> Non
 def _get(context: Context, run_id: str) -> RunRow:
     with context.database.reading() as session:
         row = session.get(RunRow, run_id)
-    if row is None:
+    if row is None or not is_own(context, row.account):
         raise NotFound(f"no run has the id {run_id!r}; `aimass runs list` shows them")
     return row
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.pushing import Overview
 from aimass.control.reconciling.repair import mended
+from aimass.control.requests.owned import seen_services
 from aimass.control.revisions.aside import crashes_of
 from aimass.control.revisions.measured import Measured, measure
 from aimass.control.revisions.standing import Standing, standings
@@ -19,17 +20,17 @@ from aimass.serving.nodes.wire import app_name
 
 
 def list_services(context: Context, usage: bool = False) -> list[dict[str, Any]]:
-    """Every service that is deployed or held ready; with ``usage`` also what was called of it, by revision and key, and
-    every service that was called before it was undeployed."""
+    """Every service of the account, an operator's of all, that is deployed or held ready; with ``usage`` also what was
+    called of it, by revision and key, and every service that was called before it was undeployed."""
     overview = context.pusher.overview()
     measured = measure(overview.counts) if overview else {}
     with context.database.reading() as session:
         used = totals(session) if usage else []
-        called = {total.service for total in used}
+        called, seen = {total.service for total in used}, set(seen_services(session, context))
         found = [
             _summary(session, name, standing, overview, measured.get(name))
             for name, standing in standings(session).items()
-            if standing.is_deployed or standing.readied or name in called
+            if name in seen and (standing.is_deployed or standing.readied or name in called)
         ]
         if usage:
             for item in found:

@@ -7,6 +7,7 @@ from sqlalchemy import select
 import aimass
 from aimass.control import services
 from aimass.control.context import Context
+from aimass.control.requests.owned import is_own, seen_services
 from aimass.core.platform_file import read_platform_file
 from aimass.database import state_number
 from aimass.database.run_status import ACTIVE
@@ -18,6 +19,7 @@ def status(context: Context) -> dict[str, Any]:
     overview = context.pusher.overview()
     with context.database.reading() as session:
         number = state_number.current(session)
+        seen = set(seen_services(session, context))
         active = list(session.scalars(select(RunRow).where(RunRow.status.in_(ACTIVE)).order_by(RunRow.created_at)))
     replicas = [
         {
@@ -43,9 +45,12 @@ def status(context: Context) -> dict[str, Any]:
         "nodes": [
             {"application": app, "node": node, "replicas": count, "failed": state.failed}
             for app, state in (overview.nodes.items() if overview else ())
+            if context.is_operator or app.rpartition("-r")[0] in seen
             for node, count in state.replicas.items()
         ],
-        "runs": [{"id": row.id, "recipe": row.recipe, "status": row.status} for row in active],
+        "runs": [
+            {"id": row.id, "recipe": row.recipe, "status": row.status} for row in active if is_own(context, row.account)
+        ],
     }
 
 

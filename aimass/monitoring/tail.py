@@ -11,21 +11,29 @@ import orjson
 PATTERN = "requests-*.jsonl"
 BLOCK_BYTES = 256 * 1024
 
+Record = dict[str, Any]
+Wish = Callable[[Record], bool]
 
-def last(folder: Path, lines: int, service: str | None = None) -> list[dict[str, Any]]:
-    """The newest ``lines`` records in the order of their time, of one service where named."""
-    records: list[dict[str, Any]] = []
+
+def every(record: Record) -> bool:
+    """A ``Wish`` for all of them."""
+    return True
+
+
+def last(folder: Path, lines: int, is_wanted: Wish = every) -> list[Record]:
+    """The newest ``lines`` records that are wanted, in the order of their time."""
+    records: list[Record] = []
     for path in folder.glob(PATTERN):
-        records.extend(_last_of(path, lines, service))
+        records.extend(_last_of(path, lines, is_wanted))
     return sorted(records, key=lambda record: float(record["at"]))[-lines:] if lines > 0 else []
 
 
 def follow(
     folder: Path,
-    service: str | None = None,
+    is_wanted: Wish = every,
     wait: Callable[[], None] = lambda: time.sleep(0.2),
-) -> Iterator[dict[str, Any] | None]:
-    """Records written from now on; None after each look that found nothing, before ``wait``."""
+) -> Iterator[Record | None]:
+    """Wanted records written from now on; None after each look that found nothing, before ``wait``."""
     offsets = {_identity(path): path.stat().st_size for path in folder.glob(PATTERN)}
     while True:
         found = []
@@ -39,21 +47,21 @@ def follow(
                 continue  # rotated away between the look and the opening
             whole = chunk[: chunk.rfind(b"\n") + 1]
             offsets[identity] = offsets.get(identity, 0) + len(whole)
-            found.extend(_parse(whole.splitlines(), service))
+            found.extend(_parse(whole.splitlines(), is_wanted))
         yield from sorted(found, key=lambda record: float(record["at"]))
         if not found:
             yield None
             wait()
 
 
-def find(folder: Path, request_id: str) -> dict[str, Any] | None:
+def find(folder: Path, request_id: str) -> Record | None:
     """The record of one request, wherever in the logs it is."""
     wanted = orjson.dumps(request_id)
     for path in folder.glob(PATTERN):
         with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
                 if wanted in line:
-                    for record in _parse([line], None):
+                    for record in _parse([line]):
                         if record.get("request_id") == request_id:
                             return record
     return None
@@ -63,33 +71,32 @@ def _identity(path: Path) -> int:
     return path.stat().st_ino  # rotation renames; the bytes stay the same file
 
 
-def _last_of(path: Path, lines: int, service: str | None) -> list[dict[str, Any]]:
-    """Read backwards, block by block, until enough records were found."""
+def _last_of(path: Path, lines: int, is_wanted: Wish) -> list[Record]:
+    """Read backwards, block by block, until enough records were found; each byte once, however rare they are."""
+    blocks: list[list[Record]] = []
     try:
         with path.open("rb") as file:
-            end = file.seek(0, 2)
-            text = b""
-            while end > 0:
+            end, torn = file.seek(0, 2), b""  # the line that began before what was read
+            while end > 0 and sum(map(len, blocks)) < lines:
                 start = max(0, end - BLOCK_BYTES)
                 file.seek(start)
-                text = file.read(end - start) + text
-                end = start
-                whole = text if start == 0 else text[text.find(b"\n") + 1 :]
-                found = _parse(whole.splitlines(), service)
-                if len(found) >= lines or start == 0:
-                    return found[-lines:]
+                text = file.read(end - start) + torn
+                end, cut = start, text.find(b"\n") + 1 if start else 0
+                torn = text[:cut] if cut else text
+                if cut or not start:
+                    blocks.append(_parse(text[cut:].splitlines(), is_wanted))
     except FileNotFoundError:
         pass  # rotated away between the look and the opening
-    return []
+    return [record for block in reversed(blocks) for record in block][-lines:]
 
 
-def _parse(lines: list[bytes], service: str | None) -> list[dict[str, Any]]:
+def _parse(lines: list[bytes], is_wanted: Wish = every) -> list[Record]:
     records = []
     for line in lines:
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue  # a line that a full disk has cut off
-        if service is None or record.get("service") == service:
+        if is_wanted(record):
             records.append(record)
     return records

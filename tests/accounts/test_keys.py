@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from aimass.accounts import keys
-from aimass.accounts.accounts import ensure_default
+from aimass.accounts.accounts import ensure, ensure_default
 from aimass.accounts.keys import SCOPES, KeyRequest
 from aimass.core.clock import ManualClock
 from aimass.core.errors import Denied, Invalid, NotFound, Unauthenticated
-from aimass.core.ids import DEFAULT_ACCOUNT
+from aimass.core.ids import DEFAULT_ACCOUNT, AccountId
 from aimass.database.engine import Database, open_database
 from aimass.database.migrate import migrate
 
@@ -81,10 +81,29 @@ def test_a_bad_key_is_refused_by_field(database: Database, wanted: KeyRequest, f
     assert caught.value.field == field
 
 
-def test_scopes_between_commas_are_told_how_to_be_several(database: Database) -> None:
-    wanted = KeyRequest("bob", ("predict,feedback",))
-    with database.session() as session, pytest.raises(Invalid, match=r"unknown scope .*; for several repeat --scope$"):
-        keys.create(session, DEFAULT_ACCOUNT, wanted, ManualClock())
+def test_an_account_is_made_once_and_its_name_is_a_name(database: Database) -> None:
+    with database.session() as session:
+        assert ensure(session, "bob", ManualClock()) == ("bob", True)
+        assert ensure(session, "bob", ManualClock()) == ("bob", False)
+        assert ensure(session, DEFAULT_ACCOUNT, ManualClock()) == (DEFAULT_ACCOUNT, False)
+        for name in ("", "Bob", "bob smith", "-bob", "bob/eve", "b" * 64, "../bob", "b\n"):
+            with pytest.raises(Invalid, match="account name") as caught:
+                ensure(session, name, ManualClock())
+            assert caught.value.field == "account"
+
+
+def test_only_the_platforms_own_account_has_admin_keys(database: Database) -> None:
+    with database.session() as session:
+        bob, _ = ensure(session, "bob", ManualClock())
+        for scopes in (("admin",), ("read", "admin")):
+            with pytest.raises(Invalid, match="scope admin is for keys of the platform's own account, not of bob"):
+                keys.create(session, bob, KeyRequest("a", scopes), ManualClock())
+        every = tuple(scope for scope in SCOPES if scope != "admin")
+        his, _ = keys.create(session, bob, KeyRequest("b", every), ManualClock())
+        mine, _ = keys.create(session, DEFAULT_ACCOUNT, KeyRequest("m", every), ManualClock())
+        first, _ = keys.create(session, DEFAULT_ACCOUNT, KeyRequest("f", ("admin",)), ManualClock())
+        assert his.account == AccountId("bob")
+        assert (his.is_operator, mine.is_operator, first.is_operator) == (False, False, True)
 
 
 def test_admin_has_every_scope_and_others_their_own(database: Database) -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from aimass.accounts.keys import KeyRequest
 from aimass.control import keys
-from aimass.core.errors import Conflict, Unauthenticated, Unavailable
+from aimass.core.errors import Conflict, Denied, Invalid, Unauthenticated, Unavailable
 from aimass.core.home import Home
+from aimass.core.ids import AccountId
 from aimass.core.settings import Settings
+from aimass.database.tables import AccountRow
 from aimass.testing.desk import Desk
 
 
@@ -45,6 +47,28 @@ def test_a_home_that_cannot_hold_the_key_leaves_no_key_behind(tmp_path: Path) ->
     settings.home.key_file.mkdir(parents=True)
     with pytest.raises((Unavailable, IsADirectoryError)):
         keys.ensure_first_key(settings)
+
+
+def test_an_operator_makes_keys_of_other_accounts_and_with_the_first_the_account(desk: Desk) -> None:
+    wanted = KeyRequest("phone", ("predict",))
+    made = [keys.create(desk.context, wanted, "bob"), keys.create(desk.context, wanted, "bob")]
+    assert [(key["account"], key["new_account"]) for key in made] == [("bob", True), ("bob", False)]
+    assert keys.find(desk.context, made[0]["secret"]).account == "bob"
+    assert keys.create(desk.context, wanted)["account"] == "default"
+    (state,) = {replica.state for replica in desk.pusher.replicas}
+    assert {key.id: key.account for key in state.keys}[made[0]["id"]] == "bob"
+    his = desk.context.by("bob", AccountId("bob"))
+    assert keys.create(his, wanted, "bob")["account"] == "bob"
+    with pytest.raises(Denied, match="made with an admin key"):
+        keys.create(his, wanted, "eve")
+    for bad in ("Eve", "e ve", "../eve"):
+        with pytest.raises(Invalid, match="account name"):
+            keys.create(desk.context, wanted, bad)
+    with pytest.raises(Invalid, match="scope admin"):
+        keys.create(desk.context, KeyRequest("root", ("admin",)), "eve")
+    assert {key["account"] for key in keys.list_keys(desk.context)} == {"default", "bob"}
+    with desk.context.database.reading() as session:
+        assert session.get(AccountRow, "eve") is None, "an account comes with a good key only"
 
 
 def test_the_last_admin_key_cannot_be_revoked(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """A kept request once more: the same answer for any inputs, and one clear sentence for each reason why not."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from hypothesis.extra import numpy as arrays
 from aimass.client.replays import compare
 from aimass.client.tensors import from_json
 from aimass.control import deploy as verbs
+from aimass.control import logs
 from aimass.control.requests.payloads import clean, export, show, tend
 from aimass.control.requests.replay import replay
 from aimass.control.requests.trace import trace
+from aimass.control.traffic.splitting import Wish, split
 from aimass.core.errors import AimassError, Conflict, Denied, NotFound, Unavailable
 from aimass.core.events import Trace
-from aimass.core.ids import AccountId
+from aimass.core.ids import DEFAULT_ACCOUNT, AccountId
 from aimass.database.tables import AccountRow, RevisionRow, ServiceRow
 from aimass.monitoring.payloads.log import Taken, open_log
 from aimass.monitoring.payloads.secrets import Private
@@ -88,11 +91,11 @@ def test_each_reason_why_not_is_one_sentence(desk: Desk) -> None:
     recorder.flush()
     _fails(desk, "logged", NotFound, "request logged was answered with 200, but its inputs and outputs were not kept")
     _keep(desk, "masked", ROWS, Private.of(["x"], []))
-    _fails(desk, "masked", Conflict, "input 'x' of twice is masked")
+    _fails(desk, "masked", Conflict, "input 'x' of twice is masked, .*; name it under payloads.private.encrypt instead")
     _keep(desk, "refused", None, status=400, error="the body is no JSON")
     _fails(desk, "refused", Conflict, "refused before its inputs were kept: the body is no JSON")
     _keep(desk, "other", ROWS)
-    with pytest.raises(Denied, match="twice belongs to another account"):
+    with pytest.raises(NotFound, match="no request 'other' is on record"):
         replay(desk.context.by("eve", AccountId("eve")), "other")
     _keep(desk, "gone", ROWS)
     with desk.context.database.session() as session:
@@ -163,7 +166,9 @@ def test_what_is_kept_is_shown_taken_along_and_removed(desk: Desk, tmp_path: Pat
     (shown,) = show(desk.context)
     (day,) = shown["days"]
     assert (day["calls"], day["errors"], day["rows"]) == (4, 1, 8) and day["bytes"] > 0
-    assert (shown["service"], shown["settings"]["sample"], shown["dropped"]) == ("twice", 0.5, {"disk": 4})
+    (said,) = shown["settings"]
+    assert (said["revision"], said["share"], said["payloads"]["sample"]) == (1, 100.0, 0.5)
+    assert (shown["service"], shown["dropped"]) == ("twice", {"disk": 4})
     path = tmp_path / "out.parquet"
     path.write_bytes(b"".join(export(desk.context, "twice")))
     table = pq.read_table(path).to_pylist()
@@ -181,12 +186,12 @@ def test_what_is_kept_is_shown_taken_along_and_removed(desk: Desk, tmp_path: Pat
     for ask in (show, clean):
         with pytest.raises(NotFound, match="no service is named 'none'"):
             ask(desk.context, "none")
-        with pytest.raises(Denied):
+        with pytest.raises(NotFound, match="no service is named 'twice'"):
             ask(desk.context.by("eve", AccountId("eve")), "twice")
 
 
 def test_each_account_sees_and_removes_its_own_only(desk: Desk) -> None:
-    eve = desk.context.by("eve", AccountId("eve"))
+    eve, owner = desk.context.by("eve", AccountId("eve")), desk.context.by("owner", DEFAULT_ACCOUNT)
     verbs.deploy(desk.context, service_document("double@1"))
     with desk.context.database.session() as session:
         session.add(AccountRow(id="eve", name="eve", created_at=desk.clock.now()))
@@ -195,26 +200,72 @@ def test_each_account_sees_and_removes_its_own_only(desk: Desk) -> None:
     _keep(desk, "mine", ROWS, Private.of([], ["x"]), account="default")
     _keep(desk, "lent", ROWS, account="eve")
     _keep(desk, "hers", ROWS, service="hers", account="eve", status=504)
-    assert [item["service"] for item in show(desk.context)] == ["twice"]
+    assert [item["service"] for item in show(owner)] == ["twice"]
     assert [item["service"] for item in show(eve)] == ["hers"]
-    with pytest.raises(Denied, match="twice belongs to another account"):
+    assert [item["service"] for item in show(desk.context)] == ["hers", "twice"], "an operator sees all"
+    with pytest.raises(NotFound, match="no service is named 'twice'"):
         export(eve, "twice")
     tend(desk.context)
     clean(eve)
     assert show(eve) == []
-    assert [day["calls"] for item in show(desk.context) for day in item["days"]] == [2]
-    assert trace(desk.context, "lent")["account"] == trace(eve, "lent")["account"] == "eve"
+    assert [day["calls"] for item in show(owner) for day in item["days"]] == [2]
+    assert trace(owner, "lent")["account"] == trace(eve, "lent")["account"] == "eve"
+    assert replay(owner, "lent")["why_not"] == ""
+    with pytest.raises(Denied, match="twice belongs to another account, which alone may replay"):
+        replay(eve, "lent")
     recorder = Recorder(desk.settings.home.logs, "replica", 50.0, desk.clock)
     for request_id, account in (("hers", "eve"), ("nobodys", "")):
         recorder.record(Trace(request_id, service="hers" if account else "", status=404, account=account))
     recorder.flush()
-    for context, request_id in ((eve, "mine"), (desk.context, "hers")):
+    for context, request_id in ((eve, "mine"), (owner, "hers")):
         for ask in (trace, replay):
-            with pytest.raises(Denied, match="belongs to another account"):
+            with pytest.raises(NotFound, match=f"no request '{request_id}' is on record"):
                 ask(context, request_id)
     assert trace(eve, "hers")["status"] == trace(eve, "nobodys")["status"] == 404
+    assert trace(desk.context, "hers")["account"] == "eve", "an operator sees all"
+    assert [json.loads(line)["request_id"] for line in logs.read(eve, None, 9, follow=False)] == ["hers"]
+    assert list(logs.read(owner, None, 9, follow=False)) == []
+    assert len(list(logs.read(desk.context, None, 9, follow=False))) == 2
     desk.settings.home.payload_key_file.unlink()
-    with pytest.raises(Denied):  # before anything is opened
+    with pytest.raises(NotFound):  # before anything is opened
         replay(eve, "mine")
     clean(desk.context)
     assert show(desk.context) == []
+
+
+def test_settings_are_those_of_the_revisions_with_traffic(desk: Desk) -> None:
+    text = "payloads: {{sample: {}, keep_days: {}, keep_mb: 9}}\n"
+    verbs.deploy(desk.context, service_document("double@1") + text.format(0.5, 3))
+    verbs.deploy(desk.context, service_document(desk.register("double", 3.0)) + text.format(0.1, 1))
+    _keep(desk, "old", ROWS)
+
+    def said() -> list[tuple[int, float, float | None]]:
+        return [
+            (one["revision"], one["share"], one["payloads"]["sample"] if one["payloads"] else None)
+            for one in show(desk.context, "twice")[0]["settings"]
+        ]
+
+    assert said() == [(2, 100.0, 0.1)]
+    verbs.rollback(desk.context, "twice")
+    assert said() == [(1, 100.0, 0.5)]
+    split(desk.context, "twice", Wish({"1": 95, "2": 5}))
+    assert said() == [(1, 95.0, 0.5), (2, 5.0, 0.1)]
+    tend(desk.context)
+    desk.clock.advance(2 * 86400)
+    tend(desk.context)
+    assert [day["calls"] for day in show(desk.context, "twice")[0]["days"]] == [1], "as long as revision 1 keeps it"
+    verbs.deploy(desk.context, service_document("double@1"))
+    assert said() == [(3, 100.0, None), (2, 0.0, 0.1)]
+    verbs.undeploy(desk.context, "twice")
+    assert said() == [(2, 0.0, 0.1)]
+    tend(desk.context)
+    assert show(desk.context, "twice")[0]["days"] == [], "what is left goes as the last one said that kept any"
+
+
+def test_all_masked_inputs_are_named(desk: Desk) -> None:
+    verbs.deploy(desk.context, service_document("double@1"))
+    log = open_log(desk.settings.home, "replica", {})
+    trace = Trace("two", service="twice", revision=1, status=200, rows=2)
+    log.offer(Taken(trace, desk.clock.now(), 1.0, Private.of(["x", "z"], []), {"x": ROWS, "z": ROWS}, {}, 100))
+    log.close()
+    _fails(desk, "two", Conflict, "inputs 'x', 'z' of twice are masked, .*; name them under payloads.private.encrypt")

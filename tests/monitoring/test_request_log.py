@@ -107,10 +107,14 @@ def test_the_last_lines_of_all_replicas_in_the_order_of_time(tmp_path: Path) -> 
         clock.advance(1)
         _write(recorders[index % 3], f"request-{index}", service="iris" if index % 2 else "rose")
     assert [record["request_id"] for record in tail.last(tmp_path, 5)] == [f"request-{n}" for n in range(25, 30)]
-    rose = [record["request_id"] for record in tail.last(tmp_path, 3, "rose")]
+    rose = [record["request_id"] for record in tail.last(tmp_path, 3, _is_rose)]
     assert rose == ["request-24", "request-26", "request-28"]
     assert tail.last(tmp_path, 0) == []
     assert tail.last(tmp_path / "nowhere", 5) == []
+
+
+def _is_rose(record: tail.Record) -> bool:
+    return bool(record["service"] == "rose")
 
 
 def test_reading_backwards_crosses_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +124,9 @@ def test_reading_backwards_crosses_blocks(tmp_path: Path, monkeypatch: pytest.Mo
     for lines in (1, 7, 20, 50):
         got = [record["request_id"] for record in tail.last(tmp_path, lines)]
         assert got == [f"request-{index}" for index in range(20)][-lines:]
+    _write(recorder, "one", service="rose")
+    _write(recorder, *(f"again-{index}" for index in range(20)))
+    assert [record["request_id"] for record in tail.last(tmp_path, 3, _is_rose)] == ["one"], "however rare they are"
 
 
 def _take(records: Iterator[dict[str, Any] | None]) -> list[str]:

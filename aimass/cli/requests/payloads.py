@@ -44,15 +44,15 @@ def _show(found: list[dict[str, Any]], as_json: bool) -> None:
         terminal.write_json(found)
         return
     rows = [
-        [item["service"], day["day"], day["calls"], day["errors"], day["rows"], day["bytes"] / 1e6]
+        [item["service"], day["day"], day["calls"], day["errors"], day["rows"], terminal.size(day["bytes"])]
         for item in found
         for day in item["days"]
     ]
     empty = "nothing is kept; a service's document says what is, as in payloads: {sample: 0.1}"
-    terminal.table(["service", "day", "calls", "errors", "rows", "MB"], rows, empty)
+    terminal.table(["service", "day", "calls", "errors", "rows", "size"], rows, empty)
     for item in found:
-        if item["settings"] is not None:
-            terminal.say(_kept(item["service"], item["settings"]))
+        for said in item["settings"]:
+            terminal.say(_kept(item["service"], said))
         for reason, count in item["dropped"].items():
             terminal.say(f"{item['service']}: {terminal.count(count, 'call')} dropped ({_REASONS[reason]})")
 
@@ -65,8 +65,12 @@ _REASONS = {
 }
 
 
-def _kept(service: str, said: dict[str, Any]) -> str:
+def _kept(service: str, of: dict[str, Any]) -> str:
+    said, share = of["payloads"], of["share"]
+    who = f"{service} revision {of['revision']} ({f'{share:g} % of the traffic' if share else 'without traffic'})"
+    if said is None:
+        return f"{who} keeps nothing"
     hidden = [f"{word} {', '.join(said['private'][word])}" for word in ("mask", "encrypt") if said["private"][word]]
     private = f"; private: {'; '.join(hidden)}" if hidden else ""
-    share = f"{100 * said['sample']:g} % of the answered calls and every error"
-    return f"{service} keeps {share}, for {said['keep_days']:g} days, up to {said['keep_mb']:g} MB{private}"
+    what = f"{100 * said['sample']:g} % of the answered calls and every error"
+    return f"{who} keeps {what}, for {said['keep_days']:g} days, up to {said['keep_mb']:g} MB{private}"

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from aimass.console.access import GuardedRoute, Reader, Trainer
+from aimass.console.access import Reader, ServiceRoute, Trainer
 from aimass.control.feedback import export, showing, weights
 
-router = APIRouter(route_class=GuardedRoute, tags=["feedback"])
+router = APIRouter(route_class=ServiceRoute, tags=["feedback"])
 Since = Annotated[float, Query(ge=0, description="Seconds since 1970 UTC.")]
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from aimass.console.access import GuardedRoute, Reader
+from aimass.console.access import Reader, ServiceRoute
 from aimass.console.bodies import DocumentBody
 from aimass.control.revisions import drawing
 
-router = APIRouter(route_class=GuardedRoute, tags=["services"])
+router = APIRouter(route_class=ServiceRoute, tags=["services"])
 
 
 @router.get("/services/{name}/graph", summary="The current revision as boxes and lines, and how each node runs")

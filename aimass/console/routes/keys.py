@@ -19,7 +19,9 @@ def list_keys(context: Admin) -> list[dict[str, Any]]:
 
 @router.post("/keys", summary="A new key; its secret is shown this once")
 def create(context: Admin, body: KeyBody) -> dict[str, Any]:
-    return verbs.create(context, KeyRequest(body.name, tuple(body.scopes), body.rate_per_s, body.expires_at))
+    """Of another account too, which is made with its first key."""
+    wanted = KeyRequest(body.name, tuple(body.scopes), body.rate_per_s, body.expires_at)
+    return verbs.create(context, wanted, body.account)
 
 
 @router.delete("/keys/{key_id}", summary="Revoke a key everywhere")

@@ -21,7 +21,8 @@ def logs(
     follow: bool = False,
     lines: Annotated[int, Query(ge=0, le=100_000)] = 100,
 ) -> StreamingResponse:
-    """The newest `lines`, oldest first; with `follow` also what comes after them, for ever."""
+    """The newest `lines` of calls by keys of the account and to its services, oldest first; with `follow` also what
+    comes after them, for ever."""
     return StreamingResponse(verbs.read(context, service, lines, follow), media_type="application/x-ndjson")
 
 

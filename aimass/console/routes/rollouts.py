@@ -6,13 +6,13 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from aimass.console.access import Deployer, GuardedRoute, Reader
+from aimass.console.access import Deployer, Reader, ServiceRoute
 from aimass.control.rollouts import verbs
 from aimass.control.rollouts.plan import STEPS
 from aimass.control.rollouts.showing import show
 from aimass.control.rollouts.starting import Wish, start
 
-router = APIRouter(route_class=GuardedRoute, tags=["rollouts"])
+router = APIRouter(route_class=ServiceRoute, tags=["rollouts"])
 
 
 class RolloutBody(BaseModel):

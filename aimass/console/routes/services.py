@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from aimass.console.access import Deployer, GuardedRoute, Reader
+from aimass.console.access import Deployer, Reader, ServiceRoute
 from aimass.console.bodies import DeployBody, ExplainBody
 from aimass.control import deploy as verbs
 from aimass.control import services
 from aimass.control.revisions import explaining, releasing
 from aimass.serving.planner.machine import Load
 
-router = APIRouter(route_class=GuardedRoute, tags=["services"])
+router = APIRouter(route_class=ServiceRoute, tags=["services"])
 
 
 @router.get("/services", summary="What is deployed")

@@ -10,6 +10,7 @@ from aimass.control.leases.lease import LEADER, look
 from aimass.control.leases.turns import holders
 from aimass.control.operating.sizing import bounds
 from aimass.control.pushing import Overview
+from aimass.control.requests.owned import seen_services
 from aimass.control.revisions.aside import asides, say
 from aimass.control.revisions.standing import Standing, standings
 from aimass.database import state_number
@@ -25,14 +26,19 @@ def compare(context: Context) -> dict[str, Any]:
     with context.database.reading() as session:
         number = state_number.current(session)
         wanted = bounds(session, context.settings)
-        lease = look(session, LEADER)
+        lease, seen = look(session, LEADER), set(seen_services(session, context))
         revisions = [
             row
             for service, standing in standings(session).items()
-            if standing.is_deployed or standing.readied
+            if service in seen and (standing.is_deployed or standing.readied)
             for row in _revisions(session, service, standing, overview)
         ]
-        changing = [{"service": service, "by": by, "for_s": now - since} for service, by, since in holders(session)]
+        changing = [
+            {"service": service, "by": by, "for_s": now - since}
+            for service, by, since in holders(session)
+            if context.is_operator or service in seen
+        ]
+    doings = overview.doings if overview and context.is_operator else ()  # they name any account's services
     reports = overview.reports if overview else ()
     return {
         "at": now,
@@ -56,7 +62,7 @@ def compare(context: Context) -> dict[str, Any]:
         },
         "revisions": revisions,
         "changing": changing,
-        "doings": [{"at": at, "what": what} for at, what in (overview.doings if overview else ())],
+        "doings": [{"at": at, "what": what} for at, what in doings],
     }
 
 

@@ -10,9 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
-from aimass.control.requests.owned import find_own, own_services
+from aimass.control.requests.owned import find_own, own_services, seen_services
+from aimass.control.revisions.standing import standings
 from aimass.core.errors import Conflict, NotFound
-from aimass.database.tables import RevisionRow
+from aimass.database.tables import RevisionRow, ServiceRow
 from aimass.monitoring.payloads import retention
 from aimass.monitoring.payloads.parquet import to_table
 from aimass.monitoring.payloads.reading import files, read_file, spilt
@@ -40,19 +41,20 @@ def tend(context: Context) -> None:
 
 
 def show(context: Context, service: str = "") -> list[dict[str, Any]]:
-    """What is kept, by service and day, and how many calls were dropped by reason; of one service or of all that the
-    account has."""
+    """What is kept, by service and day, what each revision with traffic says of it, and how many calls were dropped by
+    reason; of one service or of all that the account has, an operator's of every account."""
     folder = context.settings.home.payloads
     with context.database.reading() as session:
-        own = _own(session, context, service)
-        wanted = _settings(session)
+        seen = [find_own(session, context, service).name] if service else seen_services(session, context)
+        said = {name: _said(session, name) for name in seen}
     overview = context.pusher.overview()
     dropped = overview.counts.payloads_dropped if overview else {}
-    names = own if service else sorted({*wanted, *retention.services(folder)}.intersection(own))
+    there = retention.services(folder)
+    names = [name for name in seen if service or name in there or any(item["payloads"] for item in said[name])]
     return [
         {
             "service": name,
-            "settings": wanted.get(name),
+            "settings": said[name],
             "days": [asdict(day) for day in retention.days(folder, name)],
             "dropped": {reason: int(count) for (of, reason), count in sorted(dropped.items()) if of == name},
         }
@@ -70,7 +72,7 @@ def export(context: Context, service: str) -> Iterator[bytes]:
 def clean(context: Context, service: str = "") -> dict[str, Any]:
     """Remove all that is kept of a service, or of every one that the account has."""
     with context.database.reading() as session:
-        own = _own(session, context, service)
+        own = [find_own(session, context, service).name] if service else own_services(session, context)
     freed = retention.clean(context.settings.home.payloads, own, context.clock.now())
     return {"service": service or None, "bytes": freed, "message": f"nothing is kept of {service or 'any service'} now"}
 
@@ -113,16 +115,23 @@ def _each_once(table: "pa.Table") -> "pa.Table":
     return table.take(sorted(first.values()))
 
 
-def _settings(session: Session) -> dict[str, Any]:
-    """By service, what its newest revision that was not refused says of payloads, or the newest one that says."""
-    query = select(RevisionRow).where(RevisionRow.error.is_(None)).order_by(RevisionRow.number)
-    return {row.service: row.document["payloads"] for row in session.scalars(query) if "payloads" in row.document}
+def _said(session: Session, service: str) -> list[dict[str, Any]]:
+    """What the revisions with traffic say of payloads, each with its share in per cent; where none says anything, the
+    newest one that did, for what is left of its calls."""
+    query = select(RevisionRow).where(RevisionRow.service == service, RevisionRow.error.is_(None))
+    said = {row.number: row.document.get("payloads") for row in session.scalars(query)}
+    weights = standings(session, service)[service].weights
+    shares = {number: weights[number] for number in sorted(weights)}
+    if not any(said.get(number) for number in shares):
+        shares |= {number: 0.0 for number in [number for number in sorted(said) if said[number]][-1:]}
+    return [{"revision": number, "share": share, "payloads": said.get(number)} for number, share in shares.items()]
 
 
 def _keeps(session: Session) -> dict[str, Keep]:
-    return {name: Keep(said["keep_days"], said["keep_mb"]) for name, said in _settings(session).items()}
-
-
-def _own(session: Session, context: Context, service: str) -> list[str]:
-    """The one that was named, or all that the account has."""
-    return [find_own(session, context, service).name] if service else own_services(session, context)
+    """By service; where revisions differ, as long and as much as the one that says most."""
+    keeps = {}
+    for service in session.scalars(select(ServiceRow.name)):
+        said = [item["payloads"] for item in _said(session, service) if item["payloads"]]
+        if said:
+            keeps[service] = Keep(max(one["keep_days"] for one in said), max(one["keep_mb"] for one in said))
+    return keeps

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from aimass.client.tensors import to_json
 from aimass.control.context import Context
-from aimass.control.requests.owned import find_own
+from aimass.control.requests.owned import Calls
 from aimass.control.requests.trace import trace
 from aimass.control.revisions.aside import asides, say
 from aimass.core.batch import Batch
-from aimass.core.errors import AimassError, Conflict, NotFound
+from aimass.core.errors import AimassError, Conflict, Denied, NotFound
 from aimass.core.ids import Digest
 from aimass.database.tables import RevisionRow
 from aimass.graph.revision import graph_of
@@ -27,12 +27,14 @@ from aimass.serving.engine.rerun import Rerun, rerun
 def replay(context: Context, request_id: str) -> dict[str, Any]:
     """The call as it was kept, the same from a run outside the replicas, and whether a replica could be asked too.
 
-    ``NotFound`` where nothing is known of it, or its payload was not kept, or its revision is gone; ``Denied`` for
-    another account's; ``Conflict`` where its inputs are hidden or its revision must not run.
+    ``NotFound`` where nothing is known of it, or its payload was not kept, or its revision is gone, or it is another
+    account's; ``Denied`` for an own call to another account's service; ``Conflict`` where its inputs are hidden or its
+    revision must not run.
     """
     found = _kept(context, request_id)
+    if not Calls(context).is_own(found.service, None):  # the caller's own call all the same
+        raise Denied(f"service {found.service} belongs to another account, which alone may replay its requests")
     with context.database.reading() as session:
-        find_own(session, context, found.service)
         row = _revision(session, found)
     payload = Secrets(context.settings.home.payload_key_file).open(found)
     inputs = _inputs(payload)
@@ -64,7 +66,8 @@ def replay(context: Context, request_id: str) -> dict[str, Any]:
 def _kept(context: Context, request_id: str) -> Payload:
     home = context.settings.home
     for payload in read(home, request_ids=[request_id]):
-        return payload
+        if Calls(context).is_own(payload.service, payload.account):
+            return payload
     record = trace(context, request_id)
     service = record.get("service") or "the service"
     raise NotFound(
@@ -89,9 +92,11 @@ def _inputs(payload: Payload) -> Batch:
     masked = [column.name for column in payload.columns if column.is_input and column.form == Form.MASKED]
     if masked:
         names = ", ".join(map(repr, masked))
+        be, them = ("inputs {} of {} are", "them") if len(masked) > 1 else ("input {} of {} is", "it")
         raise Conflict(
-            f"input {names} of {payload.service} is masked, so only a hash of what request {payload.request_id} sent "
-            "was kept; name it under payloads.private.encrypt to be able to replay"
+            f"{be.format(names, payload.service)} masked, so only a hash of what request {payload.request_id} sent was "
+            f"kept, and it cannot be replayed; name {them} under payloads.private.encrypt instead of mask, and "
+            "requests from the next deploy on can be"
         )
     if not payload.inputs:
         why = payload.error or "they were not read"

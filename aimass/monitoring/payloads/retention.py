@@ -27,7 +27,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Day:
-    """What is kept of one day; ``bytes`` counts Parquet files only."""
+    """What is kept of one day; ``bytes``: of its Parquet files, and of the tensors that are not in one yet."""
 
     day: str
     calls: int
@@ -101,7 +101,8 @@ def days(folder: Path, service: str) -> list[Day]:
                 total[2] += rows
 
     for item in spilt(folder, service):
-        count(day_of(item.at), [(item.request_id, item.status, item.rows)])
+        size = sum(len(column.data) for column in item.columns)
+        count(day_of(item.at), [(item.request_id, item.status, item.rows)], size)
     for path in files(folder, service):
         with suppress(FileNotFoundError):
             table = pq.read_table(path, columns=["request_id", "status", "rows"], partitioning=None)

@@ -18,7 +18,7 @@ from aimass.control.feedback.showing import show
 from aimass.control.feedback.taking import Taking
 from aimass.control.feedback.weights import propose
 from aimass.core.batch import Array
-from aimass.core.errors import Conflict, Denied, Invalid, NotFound
+from aimass.core.errors import Conflict, Invalid, NotFound
 from aimass.core.ids import DEFAULT_ACCOUNT, AccountId
 from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.core.statistics.intervals import wilson
@@ -182,5 +182,5 @@ def test_what_cannot_be_learnt_says_why(loop: Loop) -> None:
         export(context, "coin", "xls")
     with pytest.raises(NotFound, match="no service"):
         show(context, "nothing")
-    with pytest.raises(Denied, match="coin belongs to another account"):
+    with pytest.raises(NotFound, match="no service is named 'coin'"):
         export(context.by("eve", AccountId("eve")), "coin", "csv")

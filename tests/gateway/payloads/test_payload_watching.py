@@ -1,5 +1,7 @@
 """What a gateway hands to the payload log: the sample by ids, errors always, what callers sent, and nothing unasked."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ from aimass.core.signature import Datatype, Signature, TensorSpec
 from aimass.gateway.metrics import merge, render
 from aimass.gateway.payloads.watching import ERRORS_PER_S, open_payloads, place
 from aimass.gateway.state import GatewayState
+from aimass.monitoring.payloads import log as log_module
 from aimass.monitoring.payloads.log import CALL_BYTES, PayloadLog
 from aimass.monitoring.payloads.payload import Payload
 from aimass.monitoring.payloads.reading import read
+from aimass.monitoring.payloads.spill import parts, records
 from aimass.monitoring.payloads.storing import store
 from aimass.serving.loader import LoadedPlan
-from aimass.testing.gateway import INFER, ROWS, SIGNATURE, Gateway, StubPlan, body, connect, key, service
+from aimass.testing.gateway import INFER, ROWS, SIGNATURE, Gateway, StubPlan, body, connect, full_after, key, service
 
 ALL = {"sample": 1.0, "keep_days": 7, "keep_mb": 500, "private": {"mask": [], "encrypt": []}}
 
@@ -111,6 +115,44 @@ async def test_serving_goes_on_while_the_disk_takes_nothing(gateway: Gateway, pl
         (gateway.folder / "payloads").unlink()
         await client.post(INFER, json=body())
     assert len(_kept(gateway, log)) == 21
+
+
+async def test_serving_goes_on_while_the_disk_is_full_and_what_comes_after_is_kept(
+    gateway: Gateway, plan: LoadedPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "AGAIN_S", 0.01)
+    monkeypatch.setattr(log_module, "CALLS_HELD", 10)
+    monkeypatch.setattr(log_module, "CHUNK_BYTES", 1)
+    log, asked = _watched(gateway, plan, ALL), body(ROWS * 200)  # a payload beside which the journal is small
+    dropped = gateway.metrics.payloads_dropped
+    ids: list[str] = []
+
+    async def call() -> None:
+        answer = await client.post(INFER, json=asked)
+        assert answer.status_code == 200 and len(answer.json()["outputs"][0]["data"]) == 400
+        ids.append(answer.headers["x-aimass-request-id"])
+
+    async with connect(gateway.app) as client:
+        await call()
+        await _until(lambda: log.held_bytes == 0)
+        (part,) = parts(gateway.folder / "payloads" / "spill")
+        with full_after(part.stat().st_size + 1000):  # a real write stops in the middle of a record
+            while not dropped.get(("iris", "disk")):
+                await call()
+            await call()
+            assert len(list(records(part))) == 1
+        assert dropped["iris", "disk"] >= 2
+        await _until(lambda: log.held_bytes == 0)
+        await call()
+    kept = {item.request_id for item in _kept(gateway, log)}
+    assert kept > {ids[0], ids[-1]} and len(kept) + sum(dropped.values()) == len(ids), "kept or counted"
+    assert len(gateway.events()) == len(ids), "and metered all the same"
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
 
 
 async def test_texts_count_by_their_length(gateway: Gateway) -> None:

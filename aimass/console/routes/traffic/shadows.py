@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from aimass.console.access import Deployer, GuardedRoute, Reader
+from aimass.console.access import Deployer, Reader, ServiceRoute
 from aimass.control.shadows import verbs
 from aimass.control.shadows.choosing import Asked
 
-router = APIRouter(route_class=GuardedRoute, tags=["shadows"])
+router = APIRouter(route_class=ServiceRoute, tags=["shadows"])
 
 
 class ShadowBody(BaseModel):

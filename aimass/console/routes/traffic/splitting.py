@@ -5,11 +5,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from aimass.console.access import Deployer, GuardedRoute, Reader
+from aimass.console.access import Deployer, Reader, ServiceRoute
 from aimass.console.bodies import TrafficBody
 from aimass.control.traffic import splitting
 
-router = APIRouter(route_class=GuardedRoute, tags=["traffic"])
+router = APIRouter(route_class=ServiceRoute, tags=["traffic"])
 
 
 @router.get("/services/{name}/traffic", summary="How a service's traffic is spread, and the moves that led there")
