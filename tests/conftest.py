@@ -9,6 +9,7 @@ from hypothesis import settings
 from aimass.testing.running import RunningPlatform, running
 
 if TYPE_CHECKING:
+    from tests.gateway.telemetry.collector import Collector
     from tests.runtimes.sentence_models import SentenceModel
 
 settings.register_profile("any machine", deadline=None)  # a test never checks how fast this hardware is
@@ -16,9 +17,19 @@ settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
+def spans() -> "Iterator[Collector]":
+    """What the shared platform sends its spans to: those of calls whose callers ask for it."""
+    from tests.gateway.telemetry.collector import collecting
+
+    with collecting() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, spans: "Collector") -> Iterator[RunningPlatform]:
     """A whole platform, started by ``aimass up`` and shared by the session. Leave its settings as they are."""
-    with running(tmp_path_factory.mktemp("platform") / "home") as started:
+    home = tmp_path_factory.mktemp("platform") / "home"
+    with running(home, otlp_endpoint=spans.url, otlp_sample=0) as started:
         yield started
 
 

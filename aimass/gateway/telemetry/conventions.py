@@ -27,18 +27,17 @@ def title(trace: Trace, is_pinned: bool) -> str:
 
 def attributes(trace: Trace, is_pinned: bool, scheme: str, host: str, ports: Mapping[str, int]) -> Said:
     """What the span says of the call."""
-    said: Said = {
+    told: Said = {
         "aimass.request_id": trace.request_id,
+        "aimass.protocol": trace.protocol,
         "aimass.service": trace.service,
         "aimass.revision": trace.revision,
         "aimass.plan": trace.plan,
-        "aimass.protocol": trace.protocol,
         "aimass.rows": trace.rows,
+        "aimass.degraded": trace.degraded,
+        "aimass.error": trace.error,
     }
-    if trace.degraded:
-        said["aimass.degraded"] = trace.degraded
-    if trace.error:
-        said["aimass.error"] = trace.error
+    said = {name: value for name, value in told.items() if value}  # of a refused call not all is known
     if trace.protocol == "handle":
         said |= {"error.type": _kind(trace.status)} if is_ours(trace) else {}
         return said
