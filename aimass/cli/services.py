@@ -33,16 +33,16 @@ def deploy(
     document = read_document(path)
     with Control() as control:
         done = control.deploy(document, str(path), traffic)
-    _say_moved(done, as_json)
+    terminal.say_done(done, as_json)
 
 
-def undeploy(name: Name) -> None:
+def undeploy(name: Name, as_json: Json = False) -> None:
     """Take a service out of traffic; its revisions stay known."""
     from aimass.client.control import Control
 
     with Control() as control:
         done = control.undeploy(name)
-    terminal.say(done["message"])
+    terminal.say_done(done, as_json)
 
 
 def rollback(name: Name, as_json: Json = False) -> None:
@@ -51,7 +51,7 @@ def rollback(name: Name, as_json: Json = False) -> None:
 
     with Control() as control:
         done = control.rollback(name)
-    _say_moved(done, as_json)
+    terminal.say_done(done, as_json)
 
 
 def release(name: Name, as_json: Json = False) -> None:
@@ -60,7 +60,7 @@ def release(name: Name, as_json: Json = False) -> None:
 
     with Control() as control:
         done = control.release(name)
-    terminal.write_json(done) if as_json else terminal.say(done["message"])
+    terminal.say_done(done, as_json)
 
 
 def services(
@@ -123,14 +123,6 @@ def say_failures(services: list[dict[str, Any]]) -> None:
         for fault in item["faults"]:
             ready = " is held ready, but" if fault["held_ready"] else ""
             terminal.say(f"{item['name']} revision {fault['revision']}{ready} {fault['what']}: {fault['reason']}")
-
-
-def _say_moved(done: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        terminal.write_json(done)
-        return
-    terminal.say(done["message"])
-    terminal.say_silent(done["silent"])
 
 
 def _row(item: dict[str, Any]) -> list[Any]:

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,15 @@ def say_silent(silent: Iterable[str]) -> None:
     """Names the replicas that have not said yet that they took a change."""
     if names := ", ".join(silent):
         say(f"Not acknowledged by {names}; what still runs takes it by itself within seconds: aimass status")
+
+
+def say_done(done: Mapping[str, Any], as_json: bool) -> None:
+    """What a verb came to; see ``control.pushing.Acknowledged``."""
+    if as_json:
+        write_json(done)
+        return
+    say(done["message"])
+    say_silent(done["silent"])
 
 
 def complain(message: str) -> None:

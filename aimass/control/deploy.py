@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.leases.turns import STORED
+from aimass.control.pushing import Acknowledged
 from aimass.control.revisions import planning
 from aimass.control.revisions.loading import killed, unheard, wait
 from aimass.control.revisions.machine_file import machine_of
@@ -23,28 +25,22 @@ from aimass.serving.layout import Layout
 from aimass.serving.traffic.base import ALL_PERCENT
 
 
-@dataclass(frozen=True)
-class Deployed:
-    """What stands now. ``replicas`` have acknowledged it; ``silent`` ones pull it within seconds."""
+@dataclass(frozen=True, kw_only=True)
+class Deployed(Acknowledged):
+    """The revision that was asked for, and who takes the service's calls."""
 
-    service: str
     revision: int
     plan: str
     why: str
     changed: bool
-    message: str
     weights: Mapping[str, float]
-    replicas: int
-    silent: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Undeployed:
+@dataclass(frozen=True, kw_only=True)
+class Undeployed(Acknowledged):
     """A service that takes no calls any more; its revisions stay on record."""
 
-    service: str
     changed: bool
-    message: str
 
 
 def deploy(context: Context, text: str, name: str = planning.NAME, traffic: bool = True) -> Deployed:
@@ -102,11 +98,17 @@ def undeploy(context: Context, service: str) -> Undeployed:
         with context.database.session() as session:
             now = standings(session, service)[service]
             if not now.is_deployed:
-                return Undeployed(service, False, f"{service} was not deployed")
+                return Undeployed(service=service, changed=False, message=f"{service} was not deployed", replicas=0)
             end(session, context, service, "undeployed")
             number = state_number.bump(session)
-        context.pusher.push(number)
-        return Undeployed(service, True, f"{service} takes no calls any more; deploying it again brings it back")
+        pushed = context.pusher.push(number)
+    return Undeployed(
+        service=service,
+        changed=True,
+        message=f"{service} takes no calls any more; deploying it again brings it back",
+        replicas=len(pushed.reports),
+        silent=pushed.silent,
+    )
 
 
 def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
@@ -121,12 +123,8 @@ def _unchanged(context: Context, drafted: planning.Draft) -> Deployed | None:
         is_split = len(now.weights) > 1
         if row.digest != drafted.digest or is_split or (overview and overview.failures(service, [row.number])):
             return None
-        explanation = row.explanation
-    return Deployed(
-        service=service,
-        revision=row.number,
-        plan=row.layout["plan"],
-        why=explanation["why"],
+    return _deployed(
+        row,
         changed=False,
         message=f"{service} is at revision {row.number} already, which is this document; nothing was changed",
         weights=_as_text(now.weights),
@@ -234,12 +232,8 @@ def _held(context: Context, service: str, revision: int) -> Deployed:
     overview = context.pusher.overview()
     share = now.weights.get(revision, 0.0)
     more = "" if share else f"; give it some with: {name_split(service, now, revision)}"
-    return Deployed(
-        service=service,
-        revision=revision,
-        plan=row.layout["plan"],
-        why=row.explanation["why"],
-        changed=True,
+    return _deployed(
+        row,
         message=f"revision {revision} of {service} is loaded and takes {share:g} % of its traffic{more}",
         weights=_as_text(now.weights),
         replicas=overview.ready(service, [revision]) if overview else 0,
@@ -250,17 +244,18 @@ def _move(context: Context, service: str, revision: int, why: str) -> Deployed:
     with context.database.reading() as session:
         row = session.get_one(RevisionRow, (service, revision))
     pushed = shift(context, service, Aim({revision: ALL_PERCENT}), why)
-    return Deployed(
-        service=service,
-        revision=revision,
-        plan=row.layout["plan"],
-        why=row.explanation["why"],
-        changed=True,
+    return _deployed(
+        row,
         message=f"all traffic of {service} goes to revision {revision}",
         weights={str(revision): 100.0},
         replicas=len(pushed.reports),
         silent=pushed.silent,
     )
+
+
+def _deployed(row: RevisionRow, *, changed: bool = True, **rest: Any) -> Deployed:
+    plan, why = row.layout["plan"], row.explanation["why"]
+    return Deployed(service=row.service, revision=row.number, plan=plan, why=why, changed=changed, **rest)
 
 
 def _as_text(weights: Mapping[int, float]) -> dict[str, float]:

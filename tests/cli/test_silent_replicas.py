@@ -12,7 +12,7 @@ from aimass.accounts.keys import KeyRequest
 from aimass.cli import terminal
 from aimass.cli.main import app
 from aimass.control import keys
-from aimass.control.deploy import deploy, rollback
+from aimass.control.deploy import deploy, rollback, undeploy
 from aimass.testing.desk import Desk, open_desk, service_document
 
 
@@ -27,8 +27,10 @@ class Control:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def create_key(self, name: str, scopes: list[str], rate: float | None, expires_at: float | None) -> Any:
-        return keys.create(self.desk.context, KeyRequest(name, tuple(scopes), rate, expires_at))
+    def create_key(
+        self, name: str, scopes: list[str], rate: float | None, expires_at: float | None, account: str
+    ) -> Any:
+        return keys.create(self.desk.context, KeyRequest(name, tuple(scopes), rate, expires_at), account)
 
     def revoke_key(self, key_id: str) -> Any:
         return keys.revoke(self.desk.context, key_id)
@@ -38,6 +40,9 @@ class Control:
 
     def rollback(self, name: str) -> Any:
         return asdict(rollback(self.desk.context, name))
+
+    def undeploy(self, name: str) -> Any:
+        return asdict(undeploy(self.desk.context, name))
 
 
 @pytest.fixture
@@ -76,4 +81,6 @@ def test_a_deploy_that_a_replica_did_not_hear_of(run: Callable[..., str], desk: 
         path.write_text(service_document(ref))
         assert "Not acknowledged" not in run("deploy", str(path))
     desk.pusher.silent = {desk.pusher.replicas[0].name}
-    assert "Not acknowledged by" in run("rollback", "twice")
+    for verb in ("rollback", "undeploy"):
+        assert "Not acknowledged by" in run(verb, "twice")
+    assert "Not acknowledged" not in run("undeploy", "twice")

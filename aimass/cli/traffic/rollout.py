@@ -62,7 +62,7 @@ def rollout(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
                 "least_s": _seconds(least_time),
             }
             asked |= {"guards": _guards(guards, no_guards), "tolerances": _tolerances(tolerate or []), "why": why}
-            _say(control.roll_out(name, revision, **asked), as_json)
+            terminal.say_done(control.roll_out(name, revision, **asked), as_json)
             return
         if idle := terminal.typed(context, *OF_A_START):
             raise Invalid(f"{idle}: name the revision to roll out, as in: aimass rollout {name} 8", field="revision")
@@ -80,7 +80,7 @@ def promote(name: Name, why: Why = "", as_json: Json = False) -> None:
     from aimass.client.control import Control
 
     with Control() as control:
-        _say(control.promote(name, why), as_json)
+        terminal.say_done(control.promote(name, why), as_json)
 
 
 def pause(name: Name, why: Why = "", as_json: Json = False) -> None:
@@ -88,7 +88,7 @@ def pause(name: Name, why: Why = "", as_json: Json = False) -> None:
     from aimass.client.control import Control
 
     with Control() as control:
-        _say(control.pause(name, why), as_json)
+        terminal.say_done(control.pause(name, why), as_json)
 
 
 def resume(name: Name, why: Why = "", as_json: Json = False) -> None:
@@ -96,7 +96,7 @@ def resume(name: Name, why: Why = "", as_json: Json = False) -> None:
     from aimass.client.control import Control
 
     with Control() as control:
-        _say(control.resume(name, why), as_json)
+        terminal.say_done(control.resume(name, why), as_json)
 
 
 def abort(name: Name, why: Why = "", as_json: Json = False) -> None:
@@ -104,7 +104,7 @@ def abort(name: Name, why: Why = "", as_json: Json = False) -> None:
     from aimass.client.control import Control
 
     with Control() as control:
-        _say(control.abort(name, why), as_json)
+        terminal.say_done(control.abort(name, why), as_json)
 
 
 def numbers(text: str) -> list[float]:
@@ -151,14 +151,6 @@ def _tolerances(parts: list[str]) -> dict[str, float]:
                 f"--tolerate must be GUARD=SHARE, as in errors=0.005, not {part!r}", field="tolerate"
             ) from None
     return found
-
-
-def _say(done: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        terminal.write_json(done)
-        return
-    terminal.say(done["message"])
-    terminal.say_silent(done["silent"])
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -208,10 +200,8 @@ def title(found: dict[str, Any]) -> str:
 
 
 def _write(found: dict[str, Any], path: Path) -> None:
+    from aimass.cli.pages.shell import write
     from aimass.cli.traffic.rollout_page import page
 
-    try:
-        path.write_text(page(found, title(found)), encoding="utf-8")
-    except OSError as error:
-        raise Invalid(f"cannot write {path}: {error.strerror}") from None
+    write(path, page(found, title(found)))
     terminal.say(f"wrote {path}")

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
-from aimass.control.pushing import Pushed
+from aimass.control.pushing import Acknowledged, Pushed
 from aimass.control.revisions.standing import standings
 from aimass.control.rollouts.record import ACTIVE, Rollout, last_said, moves_of, newest, read
 from aimass.core.errors import NotFound
@@ -17,23 +17,26 @@ from aimass.database.rollout_tables import RolloutLookRow, RolloutRow
 MAX_LOOKS = 600  # that a picture is drawn of
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a verb came to. ``silent`` replicas pull the change within seconds."""
+@dataclass(frozen=True, kw_only=True)
+class Done(Acknowledged):
+    """What a verb made of a rollout."""
 
-    service: str
     revision: int
     state: str
-    message: str
     weights: Mapping[str, float]
-    replicas: int
-    silent: tuple[str, ...] = ()
 
 
 def done(rollout: Rollout, message: str, pushed: Pushed) -> Done:
     """From a rollout that was just changed."""
-    split = {str(number): share for number, share in rollout.weights.items()}
-    return Done(rollout.service, rollout.revision, rollout.state, message, split, len(pushed.reports), pushed.silent)
+    return Done(
+        service=rollout.service,
+        revision=rollout.revision,
+        state=rollout.state,
+        weights={str(number): share for number, share in rollout.weights.items()},
+        message=message,
+        replicas=len(pushed.reports),
+        silent=pushed.silent,
+    )
 
 
 def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
