@@ -1,9 +1,14 @@
 """Where everything of one platform lies on disk, and how a file of it is written. Standard library only, as the command
-line starts with it."""
+line starts with it.
+
+A lock tells who owns a file; the kernel lets it go with the process that holds it, however that ends.
+"""
 
 import fcntl
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +101,28 @@ def begin_owned(path: Path) -> int:
         hidden.unlink(missing_ok=True)
         raise
     return descriptor
+
+
+@contextmanager
+def owning(path: Path) -> Iterator[bool]:
+    """Own a file for a while, if nobody does; whether one does. ``OSError`` as the disk says it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def owner_is_gone(path: Path) -> bool:
+    """Whether the file is there and nobody owns it."""
+    with suppress(FileNotFoundError), owning(path) as is_ours:
+        return is_ours
+    return False
 
 
 def write_whole(path: Path, data: bytes) -> None:

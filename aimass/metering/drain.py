@@ -1,7 +1,5 @@
 """Journals into the database: each event once, however often it is tried, wherever it was cut off."""
 
-import fcntl
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from aimass.core.clock import Clock, SystemClock
+from aimass.core.home import owner_is_gone
 from aimass.database.engine import Database
 from aimass.database.tables import JournalRow, UsageEventRow
 from aimass.metering.journal import SUFFIX, decode_event
@@ -86,18 +85,3 @@ def read_lines(path: Path, offset: int, limit: int) -> list[bytes]:
     except FileNotFoundError:
         return []
     return chunk.split(b"\n")[:-1][:limit]
-
-
-def owner_is_gone(path: Path) -> bool:
-    """Whether nobody holds the journal's lock: the kernel lets it go with the process that held it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True

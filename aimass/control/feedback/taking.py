@@ -8,11 +8,11 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from aimass.core.clock import Clock
-from aimass.core.home import Home
+from aimass.core.home import Home, owner_is_gone
 from aimass.core.settings import Settings
 from aimass.database.engine import Database
 from aimass.database.feedback_tables import FeedbackJournalRow, FeedbackRow, FeedbackSumRow, RefusedFeedbackRow
-from aimass.metering.drain import owner_is_gone, read_lines
+from aimass.metering.drain import read_lines
 from aimass.metering.journal import SUFFIX
 from aimass.monitoring.clearing import clear_old
 from aimass.monitoring.feedback.book import SUFFIX as RECEIPTS

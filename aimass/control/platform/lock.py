@@ -3,12 +3,12 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aimass.control.platform.processes import Process, boot_id, inspect
 from aimass.core.errors import Conflict
-from aimass.core.home import Home
+from aimass.core.home import Home, owning
 
 
 @contextmanager
@@ -33,16 +33,8 @@ def hold(home: Home, sign: bool = True) -> Iterator[None]:
 
 def is_held(home: Home) -> bool:
     """Whether a live process holds the home's lock."""
-    try:
-        descriptor = os.open(_path(home), os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
+    with suppress(OSError), owning(_path(home)) as is_free:
+        return not is_free
     return False
 
 

@@ -14,7 +14,6 @@ Others see to the rest: ``nodes`` to applications of old revisions, ``repair`` t
 to journals of dead replicas, old usage events and request logs, ``aside.charge`` to marks of dead replicas.
 """
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,7 +27,7 @@ from aimass.control.context import Context
 from aimass.control.leases.lease import Lease
 from aimass.control.revisions.standing import standings
 from aimass.control.shadows.stored import standing_shadows
-from aimass.core.home import Home
+from aimass.core.home import Home, owning
 from aimass.database import state_number
 from aimass.database.tables import KeyRow, RevisionRow
 from aimass.monitoring.payloads.spill import FOLDER as SPILL
@@ -100,9 +99,8 @@ def _partial(home: Home) -> Iterator[Path]:
 
 def _end_unready(path: Path, now: float) -> bool:
     """A process that lives holds its file's lock from the moment after it has made it."""
-    with suppress(OSError), path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return _end_older(path, now - UNREADY_S)
+    with suppress(OSError), owning(path) as is_ours:
+        return is_ours and _end_older(path, now - UNREADY_S)
     return False
 
 

@@ -4,7 +4,6 @@ A part whose owner lives is left alone. Its Parquet files are named as the part,
 whoever is killed in between does the same again.
 """
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aimass.core.home import owning
 from aimass.monitoring.payloads import record
 from aimass.monitoring.payloads.cleaning import is_cleaned
 from aimass.monitoring.payloads.parquet import to_table
@@ -59,15 +59,8 @@ def write_table(table: "pa.Table", path: Path) -> None:
 
 
 def _store_part(folder: Path, path: Path) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 0  # its owner lives, or somebody stores it just now
-        return _move(folder, path)
-    finally:
-        os.close(descriptor)
+    with owning(path) as is_ours:  # else its owner lives, or somebody stores it just now
+        return _move(folder, path) if is_ours else 0
 
 
 def _move(folder: Path, path: Path) -> int:

@@ -1,12 +1,12 @@
 """What processes left that died: by which signal, and which revisions were running then."""
 
-import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from aimass.core.home import owning
 from aimass.serving.marks.marks import ENDING, PAGE_BYTES, read_page
 
 SIGNALS = {
@@ -43,9 +43,9 @@ def find_dead(folder: Path) -> Iterator[tuple[Path, Death | None]]:
     """Each file whose process is gone, and what it tells; None where no fault ended it. The caller removes the file
     once it has noted what it tells."""
     for path in sorted(folder.glob(f"*{ENDING}")):
-        with suppress(OSError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ``OSError``: its process lives
-            yield path, read_death(path.name.removesuffix(ENDING), file.read())
+        with suppress(OSError), owning(path) as is_ours:
+            if is_ours:
+                yield path, read_death(path.name.removesuffix(ENDING), path.read_bytes())
 
 
 def read_death(process: str, data: bytes) -> Death | None:
