@@ -11,7 +11,7 @@ import httpx
 from aimass.client import feedback as returns
 from aimass.client import wire
 from aimass.client.control import find_door
-from aimass.client.failures import failure, unreachable
+from aimass.client.http import options, reaching
 from aimass.client.pictures import read_row
 from aimass.client.prediction import Prediction
 from aimass.core.batch import Array
@@ -36,8 +36,7 @@ class AsyncClient:
     ) -> None:
         found = find_door(url, key)
         self.url = found.url
-        trusted = found.verify if verify is None else verify
-        self._http = httpx.AsyncClient(base_url=found.url, headers=found.headers, timeout=timeout_s, verify=trusted)
+        self._http = httpx.AsyncClient(base_url=found.url, **options(found, timeout_s, verify))
         self._inputs: dict[tuple[str, int | None], tuple[TensorSpec, ...]] = {}
 
     async def predict(
@@ -102,10 +101,7 @@ class AsyncClient:
     async def metadata(self, service: str, revision: int | None = None) -> dict[str, Any]:
         """The protocol's model metadata."""
         answer = await self._send("GET", wire.model_path(service, revision))
-        if answer.status_code != 200:
-            raise failure(answer.status_code, answer.headers, answer.content)
-        data: dict[str, Any] = answer.json()
-        return data
+        return wire.read_metadata(answer.status_code, answer.headers, answer.content)
 
     async def ready(self, service: str, revision: int | None = None) -> bool:
         """Whether the service answers calls now."""
@@ -123,7 +119,5 @@ class AsyncClient:
         await self.close()
 
     async def _send(self, method: str, path: str, **rest: Any) -> httpx.Response:
-        try:
+        with reaching(self.url):
             return await self._http.request(method, path, **rest)
-        except httpx.HTTPError as error:
-            raise unreachable(error, self.url) from error

@@ -3,15 +3,14 @@
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from aimass.client import feedback as returns
 from aimass.client import wire
 from aimass.client.control import find_door
-from aimass.client.failures import failure, unreachable
+from aimass.client.http import Closing, options, reaching
 from aimass.client.pictures import read_row
 from aimass.client.prediction import Prediction
 from aimass.core.batch import Array
@@ -19,7 +18,7 @@ from aimass.core.errors import Invalid
 from aimass.core.signature import TensorSpec
 
 
-class Client:
+class Client(Closing):
     """Calls services. Without arguments it finds the platform and the key as the command line does.
 
         client = Client()
@@ -38,8 +37,7 @@ class Client:
     ) -> None:
         found = find_door(url, key)
         self.url = found.url
-        trusted = found.verify if verify is None else verify
-        self._http = httpx.Client(base_url=found.url, headers=found.headers, timeout=timeout_s, verify=trusted)
+        self._http = httpx.Client(base_url=found.url, **options(found, timeout_s, verify))
         self._inputs: dict[tuple[str, int | None], tuple[TensorSpec, ...]] = {}
 
     def predict(
@@ -104,28 +102,12 @@ class Client:
     def metadata(self, service: str, revision: int | None = None) -> dict[str, Any]:
         """The protocol's model metadata."""
         answer = self._send("GET", wire.model_path(service, revision))
-        if answer.status_code != 200:
-            raise failure(answer.status_code, answer.headers, answer.content)
-        data: dict[str, Any] = answer.json()
-        return data
+        return wire.read_metadata(answer.status_code, answer.headers, answer.content)
 
     def ready(self, service: str, revision: int | None = None) -> bool:
         """Whether the service answers calls now."""
         return self._send("GET", f"{wire.model_path(service, revision)}/ready").status_code == 200
 
-    def close(self) -> None:
-        self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _send(self, method: str, path: str, **rest: Any) -> httpx.Response:
-        try:
+        with reaching(self.url):
             return self._http.request(method, path, **rest)
-        except httpx.HTTPError as error:
-            raise unreachable(error, self.url) from error

@@ -4,14 +4,14 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from aimass.client.connection import Connection, find_calls, find_connection
-from aimass.client.failures import failure, unreachable
+from aimass.client.failures import failure
+from aimass.client.http import Closing, options, reaching
 from aimass.core.errors import Invalid, NotFound
 from aimass.core.ids import check_name
 
@@ -19,7 +19,7 @@ MOVE_S = 200.0  # a deploy waits up to two minutes for replicas to load; its cal
 Json = Any  # what the control API answers: objects, lists
 
 
-class Control:
+class Control(Closing):
     """Deploys, trains and looks. Without arguments it finds the platform and the key as the command line does."""
 
     def __init__(
@@ -32,10 +32,7 @@ class Control:
     ) -> None:
         self.connection = find_connection(url, key)
         self.url = self.connection.control_url
-        trusted = self.connection.verify if verify is None else verify
-        self._http = httpx.Client(
-            base_url=f"{self.url}/api/v1", headers=self.connection.headers, timeout=timeout_s, verify=trusted
-        )
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", **options(self.connection, timeout_s, verify))
 
     # platform
 
@@ -315,17 +312,6 @@ class Control:
         """Whether this is the platform of the home, on this machine."""
         return bool(self.connection.url)
 
-    def close(self) -> None:
-        self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _get(self, path: str, **query: str) -> Any:
         return self._call("GET", path, params=query)
 
@@ -334,10 +320,8 @@ class Control:
         return answer.json() if answer.content else {}
 
     def _send(self, method: str, path: str, **rest: Any) -> httpx.Response:
-        try:
+        with reaching(self.url):
             answer = self._http.request(method, path, **rest)
-        except httpx.HTTPError as error:
-            raise unreachable(error, self.url) from error
         if answer.status_code == 404 and answer.request.url.path in answer.text:  # the path is unknown, not the thing
             raise NotFound(
                 f"{self.url} is no control API; AIMASS_URL names that one, not the door for calls: its port is 8002 "
@@ -348,13 +332,11 @@ class Control:
         return answer
 
     def _stream(self, path: str, **query: str) -> Iterator[str]:
-        try:
-            with self._http.stream("GET", path, params=query, timeout=httpx.Timeout(120.0, read=None)) as answer:
-                if not answer.is_success:
-                    raise failure(answer.status_code, answer.headers, answer.read())
-                yield from answer.iter_lines()
-        except httpx.HTTPError as error:
-            raise unreachable(error, self.url) from error
+        within = httpx.Timeout(120.0, read=None)
+        with reaching(self.url), self._http.stream("GET", path, params=query, timeout=within) as answer:
+            if not answer.is_success:
+                raise failure(answer.status_code, answer.headers, answer.read())
+            yield from answer.iter_lines()
 
 
 def find_door(url: str | None, key: str | None) -> Connection:

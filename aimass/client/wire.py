@@ -44,6 +44,14 @@ def model_path(service: str, revision: int | None = None) -> str:
     return f"/v2/models/{check_name(service, 'service')}" + (f"/versions/{revision}" if revision is not None else "")
 
 
+def read_metadata(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The protocol's model metadata; anything but 200 is raised as its typed error."""
+    if status != 200:
+        raise failure(status, headers, body)
+    data: dict[str, Any] = json.loads(body)
+    return data
+
+
 def read_inputs(metadata: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
     """The inputs that a service's metadata names."""
     return tuple(_read_spec(item) for item in metadata["inputs"])
