@@ -6,26 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from aimass.accounts.keys import KeyRequest
-from aimass.cli import terminal
-from aimass.cli.main import app
 from aimass.control import keys
 from aimass.control.deploy import deploy, rollback, undeploy
 from aimass.testing.desk import Desk, open_desk, service_document
+from tests.cli.desk_kit import Verbs, typing_into
 
 
-class Control:
+class Control(Verbs):
     """The client's verbs, without HTTP, on a desk."""
-
-    desk: Desk
-
-    def __enter__(self) -> "Control":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def create_key(
         self, name: str, scopes: list[str], rate: float | None, expires_at: float | None, account: str
@@ -53,16 +43,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> Callable[..., str]:
-    monkeypatch.setattr("aimass.client.control.Control", Control)
-    monkeypatch.setattr(Control, "desk", desk, raising=False)
-
-    def shown(*words: str) -> str:
-        terminal.console.cache_clear()
-        result = CliRunner().invoke(app, words, catch_exceptions=False)
-        assert result.exit_code == 0
-        return result.output
-
-    return shown
+    return typing_into(Control, monkeypatch, desk)
 
 
 def test_a_key_that_a_replica_did_not_hear_of(run: Callable[..., str], desk: Desk) -> None:
