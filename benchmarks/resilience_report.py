@@ -55,9 +55,10 @@ def markdown(about: dict[str, Any], date: str, outcomes: Sequence[Outcome]) -> s
     """What was measured on, and a line per fault."""
     lines = [
         f"Measured on {date}: {about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, all on this machine: "
-        "two Ray nodes, two gateway replicas, a node of four replicas, 12 callers. Whole: all sizes, loads and "
-        "weights are what is desired, and no request fails any more. Lost: in flight on what was killed / elsewhere. "
-        "Refused: a clean 503. Not sent: nobody listened. Wrong or mixed: an answer that is not its revision's.",
+        "two Ray nodes, two gateway replicas where no other number is named, a node of four replicas, 12 callers. "
+        "Whole: all sizes, loads and weights are what is desired, and no request fails any more. Lost: in flight on "
+        "what was killed / elsewhere. Refused: a clean 503. Not sent: nobody listened. Wrong or mixed: an answer that "
+        "is not its revision's.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",

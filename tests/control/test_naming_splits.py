@@ -8,8 +8,11 @@ import pytest
 from aimass.cli.traffic.split import _pair
 from aimass.control import deploy as verbs
 from aimass.control.revisions.standing import standings
+from aimass.control.rollouts.starting import Wish as RolloutWish
+from aimass.control.rollouts.starting import start
 from aimass.control.traffic.naming import name_split
 from aimass.control.traffic.splitting import Wish, split
+from aimass.core.errors import Conflict
 from aimass.testing.desk import Desk, service_document
 
 HINT = "; give it some with: "
@@ -98,3 +101,15 @@ def test_a_first_revision_is_given_all_and_one_with_a_share_nothing_more(three: 
     assert said.endswith("revision 2 of twice is loaded and takes 40 % of its traffic")
     with three.context.database.reading() as session:
         assert name_split("twice", standings(session, "twice")["twice"], 9) == "aimass traffic twice 2=40 3=55 9=5"
+
+
+def test_what_a_rollout_asks_for_first_keeps_who_sticks_and_who_is_held_ready(three: Desk) -> None:
+    split(three.context, "twice", Wish({"1": 0, "2": 40, "3": 60}, sticky="header:x-user"))
+    with pytest.raises(Conflict, match="a rollout begins with one revision; first: ") as caught:
+        start(three.context, "twice", 2, RolloutWish())
+    command = str(caught.value).partition("first: ")[2]
+    assert command == "aimass traffic twice 3=100 1=0 --sticky header:x-user"
+    after = typed(three, command)
+    assert (after["weights"], after["ready"]) == ({3: 100.0}, {1})
+    assert (after["policy"], after["options"]) == ("sticky", {"by": "header:x-user"})
+    assert start(three.context, "twice", 2, RolloutWish()).weights == {"3": 99.0, "2": 1.0}

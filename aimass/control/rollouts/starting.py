@@ -15,6 +15,7 @@ from aimass.control.rollouts.plan import ALWAYS, STEPS, Plan
 from aimass.control.rollouts.record import Rollout, State, add_move, newest, refuse_while_active
 from aimass.control.rollouts.showing import Done, done
 from aimass.control.traffic import moving
+from aimass.control.traffic.naming import name_whole
 from aimass.core.errors import Bug, Conflict, Invalid, Unavailable
 from aimass.database.rollout_tables import RolloutRow
 from aimass.database.tables import RevisionRow
@@ -75,15 +76,14 @@ def _check(session: Session, service: str, revision: int) -> int:
     if len(now.weights) > 1:
         said = ", ".join(f"revision {number}: {share:g} %" for number, share in now.weights.items())
         raise Conflict(
-            f"{service} is split ({said}), and a rollout begins with one revision; first: "
-            f"aimass traffic {service} {now.main}=100"
+            f"{service} is split ({said}), and a rollout begins with one revision; first: {name_whole(service, now)}"
         )
     if now.main == revision:
         raise Conflict(f"{service} revision {revision} has all traffic already; there is nothing to roll out")
     if now.policy not in (WEIGHTED, STICKY):
         raise Conflict(
             f"{service} is moved by the policy {now.policy}, which a rollout would fight with; first: "
-            f"aimass traffic {service} {now.main}=100"
+            f"{name_whole(service, now)}"
         )
     return now.main
 

@@ -1,4 +1,4 @@
-"""The command line that gives a revision its first share of a service's traffic and leaves all else as it is."""
+"""Command lines that change one thing about a service's traffic and leave all else as it is."""
 
 import shlex
 from typing import Any
@@ -22,6 +22,13 @@ def name_split(service: str, now: Standing, revision: int) -> str:
     shares = {**dict.fromkeys(now.readied, 0.0), **rest, now.main: main - first, revision: first}
     words = [f"{number}={share:.8g}" for number, share in sorted(shares.items())]
     return shlex.join(["aimass", "traffic", service, *words, *_policy(now)])
+
+
+def name_whole(service: str, now: Standing) -> str:
+    """``aimass traffic …`` that gives all of a split to the revision with the most; callers that stick go on to."""
+    words = [f"{number}=0" for number in sorted(now.readied)]
+    rest = _policy(now) if now.policy == STICKY else []
+    return shlex.join(["aimass", "traffic", service, f"{now.main}={ALL_PERCENT:g}", *words, *rest])
 
 
 def _policy(now: Standing) -> list[str]:
