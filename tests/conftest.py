@@ -1,11 +1,15 @@
-"""What tests of every folder may ask for: one running platform per session."""
+"""What tests of every folder may ask for: one running platform per session, a database, a certificate."""
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from aimass.database.engine import Database, open_database
+from aimass.database.migrate import migrate
 from aimass.testing.running import RunningPlatform, running
 
 if TYPE_CHECKING:
@@ -41,3 +45,22 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> "SentenceModel":
     from tests.runtimes.sentence_models import make_model
 
     return make_model(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """With all tables, in a folder that was not there before."""
+    opened = open_database(f"sqlite:///{tmp_path}/home/aimass.db")
+    migrate(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signed itself, and its key."""
+    cert, secret = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(secret), "-out", str(cert)]
+    subprocess.run([*make.split(), *more], check=True, capture_output=True)
+    return cert, secret

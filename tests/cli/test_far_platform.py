@@ -78,16 +78,6 @@ async def test_keys_of_absurd_rate_or_life_are_refused_and_listed_if_they_are_th
     assert "first admin key" in (await aimass(url, secret, tmp_path, "keys", "list")).stdout
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signed itself, and its key."""
-    cert, private = tmp_path / "cert.pem", tmp_path / "key.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(private), "-out", str(cert)]
-    subprocess.run([*make.split(), *more], check=True, capture_output=True)
-    return cert, private
-
-
 async def test_a_certificate_that_signed_itself_is_trusted_by_naming_it(
     tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:

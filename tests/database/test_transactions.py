@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from aimass.database import state_number
 from aimass.database.engine import Database, open_database
 from aimass.database.migrate import migrate
 from aimass.database.tables import AccountRow, ModelRow
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path}/home/aimass.db")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 def test_settings_of_the_file(database: Database) -> None:

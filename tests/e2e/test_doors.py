@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import ssl
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -38,17 +37,10 @@ def deploy_by_command(platform: RunningPlatform, folder: Path) -> None:
     assert json.loads(done.stdout)["outputs"]["y"] == [[2.0, 4.0]]
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signed itself, and its key."""
-    cert, secret = folder / "cert.pem", folder / "key.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(secret), "-out", str(cert)]
-    subprocess.run([*make.split(), *more], check=True, capture_output=True)
-    return cert, secret
-
-
-def test_two_files_make_both_doors_speak_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cert, secret = certificate(tmp_path)
+def test_two_files_make_both_doors_speak_https(
+    tmp_path: Path, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, secret = certificate
     with running(tmp_path / "home", tls_cert=cert, tls_key=secret) as platform:
         assert platform.url.startswith("https://")
         assert platform.control_url.startswith("https://")

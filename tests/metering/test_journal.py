@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from aimass.core.errors import Unavailable
-from aimass.database.engine import Database, open_database
-from aimass.database.migrate import migrate
+from aimass.database.engine import Database
 from aimass.database.tables import JournalRow, UsageEventRow
 from aimass.metering import drain as drain_module
 from aimass.metering.drain import drain_once
@@ -25,14 +23,6 @@ from aimass.metering.usage import totals
 from aimass.testing.gateway import full_after
 
 ENCODER = EventEncoder("default", "key-1", "iris", 3, "merged")
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'aimass.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 def _line(seq: int, rows: int = 2) -> bytes:

@@ -1,6 +1,5 @@
 """Old events become sums: nothing is lost or counted twice, whatever comes when."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,12 @@ from aimass.control.reconciling.draining import Draining
 from aimass.core.clock import SystemClock
 from aimass.core.home import Home
 from aimass.core.settings import Settings
-from aimass.database.engine import Database, open_database
-from aimass.database.migrate import migrate
+from aimass.database.engine import Database
 from aimass.database.tables import JournalRow, UsageEventRow, UsageHourRow
 from aimass.metering.drain import drain_once
 from aimass.metering.journal import EventEncoder, Journal
 from aimass.metering.rollup import HOUR_S, roll_up
 from aimass.metering.usage import Usage, totals
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'aimass.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 def _append(journal: Journal, at: float, rows: int = 2, key: str = "key-1", revision: int = 1) -> None:

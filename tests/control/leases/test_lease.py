@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,9 +13,8 @@ from aimass.control.leases.holder import Holder, is_surely_dead, me, read
 from aimass.control.leases.lease import ACT_S, LEASE_S, NOBODY, Lease, look
 from aimass.core.clock import ManualClock
 from aimass.core.errors import Conflict
-from aimass.database.engine import Database, open_database
+from aimass.database.engine import Database
 from aimass.database.lease_tables import LeaseRow
-from aimass.database.migrate import migrate
 
 
 class OwnClock:
@@ -31,14 +28,6 @@ class OwnClock:
 
     def now(self) -> float:
         return self._day
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = open_database(f"sqlite:///{tmp_path}/aimass.db")
-    migrate(made)
-    yield made
-    made.close()
 
 
 def afar(name: str) -> Holder:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -13,8 +12,7 @@ from aimass.control.leases.holder import me
 from aimass.control.leases.turns import Turns, holders
 from aimass.core.clock import ManualClock
 from aimass.core.errors import Conflict, Unavailable
-from aimass.database.engine import Database, open_database
-from aimass.database.migrate import migrate
+from aimass.database.engine import Database
 
 
 class Failing(Database):
@@ -36,14 +34,6 @@ class Failing(Database):
             yield session
             if number in self._fails:
                 raise Unavailable("full")
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = open_database(f"sqlite:///{tmp_path}/aimass.db")
-    migrate(made)
-    yield made
-    made.close()
 
 
 def held(database: Database) -> list[str]:
