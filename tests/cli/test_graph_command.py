@@ -6,23 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from aimass.cli import terminal
-from aimass.cli.main import app
 from aimass.core.errors import Invalid
 from aimass.graph.drawing.picture import picture_of
+from tests.cli.desk_kit import Verbs, typing_into
 from tests.graph.registered import VOTE, WHOLE, graph_from
 
 
-class Control:
+class Control(Verbs):
     """Knows one deployed service and draws every document."""
-
-    def __enter__(self) -> "Control":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def graph(self, name: str) -> Any:
         graph = graph_from(VOTE)
@@ -35,15 +27,7 @@ class Control:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    monkeypatch.setattr("aimass.client.control.Control", Control)
-
-    def shown(*words: str) -> str:
-        terminal.console.cache_clear()
-        result = CliRunner().invoke(app, ["graph", *words], catch_exceptions=False)
-        assert result.exit_code == 0
-        return result.output
-
-    return shown
+    return typing_into(Control, monkeypatch, None, "graph")
 
 
 def test_a_deployed_service_is_drawn_and_listed(run: Callable[..., str]) -> None:

@@ -8,36 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from aimass.cli import terminal
-from aimass.cli.main import app
 from aimass.control import deploy
 from aimass.control.shadows import verbs
-from aimass.control.shadows.choosing import Asked
+from aimass.control.shadows.choosing import Wish
 from aimass.core.errors import Invalid
 from aimass.gateway.metrics import Metrics
 from aimass.gateway.shadows.counts import Lone, Outcome
 from aimass.serving.shadows.comparing import Compared
 from aimass.testing.desk import Desk, open_desk, service_document
+from tests.cli.desk_kit import Verbs, typing_into
 
 
-class Control:
+class Control(Verbs):
     """The client's verbs, without HTTP, on a desk."""
 
-    desk: Desk
-
-    def __enter__(self) -> "Control":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def shadow(self, name: str, share: float, revision: int | None, node: str, model: str) -> Any:
-        return asdict(verbs.cast(self.desk.context, name, Asked(revision, node, model), share))
+        return asdict(verbs.cast(self.desk.context, name, Wish(revision, node, model), share))
 
     def end_shadow(self, name: str, revision: int | None, node: str, model: str) -> Any:
-        asked = Asked(revision, node, model) if revision or node else None
+        asked = Wish(revision, node, model) if revision or node else None
         return [asdict(done) for done in verbs.end(self.desk.context, name, asked)]
 
     def shadows(self, name: str) -> Any:
@@ -56,16 +46,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> Callable[..., str]:
-    monkeypatch.setattr("aimass.client.control.Control", Control)
-    monkeypatch.setattr(Control, "desk", desk, raising=False)
-
-    def shown(*words: str) -> str:
-        terminal.console.cache_clear()
-        result = CliRunner().invoke(app, ["shadow", *words], catch_exceptions=False, env={"COLUMNS": "220"})
-        assert result.exit_code == 0
-        return result.output
-
-    return shown
+    return typing_into(Control, monkeypatch, desk, "shadow", columns=220)
 
 
 def _look_on(desk: Desk) -> None:
@@ -89,7 +70,7 @@ def test_it_is_cast_shown_and_ended(run: Callable[..., str], desk: Desk, tmp_pat
     assert "97.00 %" in shown and "91.55-98.97" in shown and "busy: 4" in shown and "0.1 / 0.3" in shown
     assert "times and cost: primary / shadow" in shown
     text = page.read_text()
-    assert text.count("<svg") == 3 and "97.00 %" in text and "2 beside 1" in text
+    assert text.count("<figure") == 3 and "97.00 %" in text and "revision 2 beside 1" in text
     first = json.loads(run("twice", "--json"))["shadows"][0]
     assert (first["agreement"], first["calls"], first["share"]) == (0.97, 50, 10)
     assert run("twice", "2", "--off") == "shadow 2 of twice ended\n"

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from aimass.cli import terminal
-from aimass.cli.main import app
 from aimass.control import services, status
 from aimass.control.deploy import deploy
 from aimass.control.reconciling.comparing import compare
@@ -18,18 +15,11 @@ from aimass.control.rollouts.starting import Wish, start
 from aimass.control.traffic import splitting
 from aimass.core.errors import Conflict, Invalid, NotFound
 from aimass.testing.desk import Desk, open_desk, service_document
+from tests.cli.desk_kit import Verbs, typing_into
 
 
-class Control:
+class Control(Verbs):
     """The client's verbs, without HTTP, on a desk; values travel as JSON."""
-
-    desk: Desk
-
-    def __enter__(self) -> "Control":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def traffic(self, name: str) -> Any:
         return json.loads(json.dumps(splitting.show(self.desk.context, name)))
@@ -55,16 +45,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> Callable[..., str]:
-    monkeypatch.setattr("aimass.client.control.Control", Control)
-    monkeypatch.setattr(Control, "desk", desk, raising=False)
-
-    def shown(*words: str) -> str:
-        terminal.console.cache_clear()
-        result = CliRunner().invoke(app, words, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    return shown
+    return typing_into(Control, monkeypatch, desk)
 
 
 def test_a_split_is_said_and_then_shown(run: Callable[..., str]) -> None:

@@ -12,7 +12,7 @@ from aimass.control.leases.lease import LEADER, Lease
 from aimass.control.operating.sizing import Bounds, bounds, resize
 from aimass.control.reconciling.comparing import compare
 from aimass.control.reconciling.doings import RECENT_S, Doings
-from aimass.control.shadows.choosing import Asked
+from aimass.control.shadows.choosing import Wish
 from aimass.control.shadows.verbs import cast
 from aimass.core.errors import Invalid
 from aimass.core.platform_file import PlatformFile
@@ -48,7 +48,7 @@ def test_revisions_stand_beside_what_replicas_hold(desk: Desk) -> None:
 def test_a_revision_that_only_looks_on_is_a_shadow(desk: Desk) -> None:
     for factor in (3.0, 5.0, 7.0):
         verbs.deploy(desk.context, service_document(desk.register("times", factor)))
-    cast(desk.context, "twice", Asked(1, "", ""), 10.0)
+    cast(desk.context, "twice", Wish(1, "", ""), 10.0)
     found = compare(desk.context)
     assert [(item["revision"], item["is"]) for item in found["revisions"]] == [
         (1, "shadow"),

@@ -12,7 +12,7 @@ from aimass.control import keys
 from aimass.control.leases.lease import LEADER, Lease
 from aimass.control.reconciling.sweeping import CACHE_S, KEY_S, PARTIAL_S, UNREADY_S, sweep
 from aimass.control.shadows import verbs as shadows
-from aimass.control.shadows.choosing import Asked
+from aimass.control.shadows.choosing import Wish
 from aimass.control.state import build_state
 from aimass.testing.desk import Desk, service_document
 
@@ -94,7 +94,7 @@ def test_checkouts_go_once_no_kept_revision_loads_from_them(desk: Desk, lease: L
 def test_checkouts_of_a_nodes_shadow_stay_while_it_stands(desk: Desk, lease: Lease) -> None:
     verbs.deploy(desk.context, service_document("double@1"))
     revisions = set(desk.settings.home.cache.iterdir())
-    shadows.cast(desk.context, "twice", Asked(node="m", model=desk.register("double", 4.0)), 10)
+    shadows.cast(desk.context, "twice", Wish(node="m", model=desk.register("double", 4.0)), 10)
     desk.clock.advance(2 * CACHE_S)
     assert sweep(desk.context, lease) == [] and revisions < set(desk.settings.home.cache.iterdir())
     shadows.end(desk.context, "twice")

@@ -24,8 +24,6 @@ from aimass.monitoring.feedback.receipts import Receipts
 FEWEST = 20  # rows; fewer say next to nothing
 DIGITS = 4  # of a proposed weight
 
-Label = tuple[str, int, str]  # request id, row, label as JSON
-
 
 def propose(context: Context, service: str) -> dict[str, Any]:
     """A service document with the weights that exponentiated gradient comes to, from those of the current revision on

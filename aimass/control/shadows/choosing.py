@@ -24,7 +24,7 @@ from aimass.storage.base import ArtifactStore
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wish:
     """Who is to shadow: a revision, or a model's version beside a node."""
 
     revision: int | None = None
@@ -50,14 +50,14 @@ def check_share(share: float) -> float:
     return share
 
 
-def choose(session: Session, store: ArtifactStore, service: str, now: Standing, asked: Asked) -> Chosen:
+def choose(session: Session, store: ArtifactStore, service: str, now: Standing, wish: Wish) -> Chosen:
     """Checked against the revisions that take the service's calls; errors say what does not fit."""
-    if bool(asked.node) != bool(asked.model) or (asked.revision is None) != bool(asked.node):
+    if bool(wish.node) != bool(wish.model) or (wish.revision is None) != bool(wish.node):
         raise Invalid("name a revision, or a node and a model beside it: --node NODE --model MODEL@VERSION")
-    if asked.node:
-        return _beside_node(session, store, service, now, asked)
-    assert asked.revision is not None
-    return _revision(session, service, now, asked.revision)
+    if wish.node:
+        return _beside_node(session, store, service, now, wish)
+    assert wish.revision is not None
+    return _revision(session, service, now, wish.revision)
 
 
 def _revision(session: Session, service: str, now: Standing, number: int) -> Chosen:
@@ -82,14 +82,14 @@ def _revision(session: Session, service: str, now: Standing, number: int) -> Cho
     return Chosen(str(number), number)
 
 
-def _beside_node(session: Session, store: ArtifactStore, service: str, now: Standing, asked: Asked) -> Chosen:
+def _beside_node(session: Session, store: ArtifactStore, service: str, now: Standing, wish: Wish) -> Chosen:
     main = now.main
     assert main is not None
     document = session.get_one(RevisionRow, (service, main)).document
     graph = revisions.graph_of(document)
-    pair = beside(graph, asked.node, asked.model, lookup_in(session), make_combiner)
-    node = find_node(graph, asked.node).name
-    ref = lookup_in(session)(asked.model, "model").ref
+    pair = beside(graph, wish.node, wish.model, lookup_in(session), make_combiner)
+    node = find_node(graph, wish.node).name
+    ref = lookup_in(session)(wish.model, "model").ref
     layout = compile_placements(pair, uniform(pair, FUSED), store.get, store.put)
     return Chosen(f"{node}={ref}", main, node, ref, layout)
 

@@ -11,7 +11,7 @@ from aimass.control.context import Context
 from aimass.control.pushing import Acknowledged, Pushed
 from aimass.control.revisions.loading import look_at_deaths, unheard, wait
 from aimass.control.revisions.standing import standings
-from aimass.control.shadows.choosing import Asked, Chosen, check_share, choose
+from aimass.control.shadows.choosing import Chosen, Wish, check_share, choose
 from aimass.control.shadows.seeing import figures_of
 from aimass.control.shadows.stored import as_states, moved, standing_shadows
 from aimass.core.errors import Conflict, Invalid, NotFound, Unavailable
@@ -27,7 +27,7 @@ class Shadowed(Acknowledged):
     share: float
 
 
-def cast(context: Context, service: str, asked: Asked, share: float) -> Shadowed:
+def cast(context: Context, service: str, wish: Wish, share: float) -> Shadowed:
     """Have the shadow run so many per cent of the service's calls, once the live replicas have loaded it. When one
     cannot, nothing stands, and the error says why."""
     check_share(share)
@@ -36,7 +36,7 @@ def cast(context: Context, service: str, asked: Asked, share: float) -> Shadowed
             now = standings(session, service)[service]
             if not now.is_deployed:
                 raise Conflict(f"{service} is not deployed, so that it has no calls to shadow; deploy it")
-            chosen = choose(session, context.store, service, now, asked)
+            chosen = choose(session, context.store, service, now, wish)
             known = [row for row in standing_shadows(session, service).get(service, ()) if row.shadow == chosen.name]
             share_before = known[0].share if known else 0.0
             row = _write(session, context, service, chosen, share, known[0] if known else None)
@@ -56,13 +56,13 @@ def cast(context: Context, service: str, asked: Asked, share: float) -> Shadowed
         return _shadowed(row, share, f"runs {share:g} % of the calls of {service}", pushed)
 
 
-def end(context: Context, service: str, asked: Asked | None = None) -> list[Shadowed]:
+def end(context: Context, service: str, wish: Wish | None = None) -> list[Shadowed]:
     """End one shadow, or all of the service's. ``NotFound`` names those that stand."""
     with context.turns.of(service):
         with context.database.session() as session:
             now = standings(session, service)[service]
             rows = standing_shadows(session, service).get(service, [])
-            wanted = rows if asked is None else [row for row in rows if _is_meant(row, asked)]
+            wanted = rows if wish is None else [row for row in rows if _is_meant(row, wish)]
             if not wanted:
                 there = ", ".join(row.shadow for row in rows) or "none"
                 raise NotFound(f"{service} has no such shadow; there are: {there}", field="shadow")
@@ -98,11 +98,11 @@ def _shadowed(row: ShadowMoveRow, share: float, what: str, pushed: Pushed) -> Sh
     )
 
 
-def _is_meant(row: ShadowMoveRow, asked: Asked) -> bool:
-    if asked.revision is not None:
-        return row.shadow == str(asked.revision)
-    is_node = row.node == asked.node or row.node.endswith(f".{asked.node}")
-    return bool(row.node) and is_node and asked.model in ("", row.model)
+def _is_meant(row: ShadowMoveRow, wish: Wish) -> bool:
+    if wish.revision is not None:
+        return row.shadow == str(wish.revision)
+    is_node = row.node == wish.node or row.node.endswith(f".{wish.node}")
+    return bool(row.node) and is_node and wish.model in ("", row.model)
 
 
 def _write(

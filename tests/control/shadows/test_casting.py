@@ -8,7 +8,7 @@ import pytest
 from aimass.control import deploy as traffic
 from aimass.control import models
 from aimass.control.shadows import verbs
-from aimass.control.shadows.choosing import Asked
+from aimass.control.shadows.choosing import Wish
 from aimass.core.batch import Batch
 from aimass.core.errors import AimassError, Conflict, Invalid, NotFound, Unavailable
 from aimass.core.ids import DEFAULT_ACCOUNT, canonical_json
@@ -52,14 +52,14 @@ def _shadows(desk: Desk) -> tuple[ShadowState, ...]:
 
 
 def test_a_revision_looks_on_at_a_share_until_it_ends(two: Desk) -> None:
-    done = verbs.cast(two.context, "twice", Asked(2), 10)
+    done = verbs.cast(two.context, "twice", Wish(2), 10)
     assert (done.shadow, done.share, done.replicas, done.silent) == ("2", 10, 2, ())
     assert _shadows(two) == (ShadowState("2", 10, 2),)
     assert two.answer("twice") == (1, 2.0), "callers have the first one's answers"
     assert all(("twice", 2) in replica.plans for replica in two.pusher.replicas)
-    verbs.cast(two.context, "twice", Asked(2), 25.5)
+    verbs.cast(two.context, "twice", Wish(2), 25.5)
     assert _shadows(two) == (ShadowState("2", 25.5, 2),)
-    (ended,) = verbs.end(two.context, "twice", Asked(2))
+    (ended,) = verbs.end(two.context, "twice", Wish(2))
     assert (ended.share, _shadows(two)) == (0, ())
     shown = verbs.show(two.context, "twice")
     assert [(move["shadow"], move["share"]) for move in shown["moves"]] == [("2", 10), ("2", 25.5), ("2", 0)]
@@ -68,9 +68,9 @@ def test_a_revision_looks_on_at_a_share_until_it_ends(two: Desk) -> None:
 
 def test_any_number_at_once_and_all_end_together(two: Desk) -> None:
     two.register("double", 4.0)
-    verbs.cast(two.context, "twice", Asked(2), 100)
-    verbs.cast(two.context, "twice", Asked(node="m", model="double@2"), 1)
-    verbs.cast(two.context, "twice", Asked(node="m", model="double@champion"), 2)
+    verbs.cast(two.context, "twice", Wish(2), 100)
+    verbs.cast(two.context, "twice", Wish(node="m", model="double@2"), 1)
+    verbs.cast(two.context, "twice", Wish(node="m", model="double@champion"), 2)
     assert [shadow.name for shadow in _shadows(two)] == ["2", "m=double@2", "m=double@3"]
     assert len(verbs.end(two.context, "twice")) == 3
     assert _shadows(two) == ()
@@ -79,23 +79,23 @@ def test_any_number_at_once_and_all_end_together(two: Desk) -> None:
 @pytest.mark.parametrize(
     ("asked", "share", "error", "says"),
     [
-        (Asked(2), 0, Invalid, "above 0"),
-        (Asked(2), 100.1, Invalid, "up to 100"),
-        (Asked(2), float("nan"), Invalid, "per cent"),
-        (Asked(9), 10, NotFound, "no revision 9; there are: 1, 2"),
-        (Asked(1), 10, Invalid, "nothing shadows itself"),
-        (Asked(), 10, Invalid, "name a revision, or a node and a model"),
-        (Asked(2, "m", "double@2"), 10, Invalid, "name a revision, or a node and a model"),
-        (Asked(node="m"), 10, Invalid, "name a revision, or a node and a model"),
-        (Asked(node="z", model="double@2"), 10, NotFound, "no node 'z'; models and transforms are: m"),
-        (Asked(node="m", model="double@9"), 10, NotFound, "double"),
-        (Asked(node="m", model="other@1"), 10, NotFound, "other"),
-        (Asked(node="m", model="double@1"), 10, Invalid, "runs double@1 already"),
-        (Asked(node="m", model="wide@1"), 10, Invalid, "wide@1 cannot stand beside node 'm' .*shape"),
+        (Wish(2), 0, Invalid, "above 0"),
+        (Wish(2), 100.1, Invalid, "up to 100"),
+        (Wish(2), float("nan"), Invalid, "per cent"),
+        (Wish(9), 10, NotFound, "no revision 9; there are: 1, 2"),
+        (Wish(1), 10, Invalid, "nothing shadows itself"),
+        (Wish(), 10, Invalid, "name a revision, or a node and a model"),
+        (Wish(2, "m", "double@2"), 10, Invalid, "name a revision, or a node and a model"),
+        (Wish(node="m"), 10, Invalid, "name a revision, or a node and a model"),
+        (Wish(node="z", model="double@2"), 10, NotFound, "no node 'z'; models and transforms are: m"),
+        (Wish(node="m", model="double@9"), 10, NotFound, "double"),
+        (Wish(node="m", model="other@1"), 10, NotFound, "other"),
+        (Wish(node="m", model="double@1"), 10, Invalid, "runs double@1 already"),
+        (Wish(node="m", model="wide@1"), 10, Invalid, "wide@1 cannot stand beside node 'm' .*shape"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_stands(
-    two: Desk, asked: Asked, share: float, error: type[AimassError], says: str
+    two: Desk, asked: Wish, share: float, error: type[AimassError], says: str
 ) -> None:
     context = two.context
     signature = Signature((TensorSpec("x", Datatype.FP32, (-1, 3)),), (TensorSpec("y", Datatype.FP32, (-1, 3)),))
@@ -111,29 +111,29 @@ def test_what_cannot_be_is_refused_and_nothing_stands(
 
 def test_who_is_not_there_has_no_shadows(two: Desk) -> None:
     with pytest.raises(NotFound, match="no service is named 'other'"):
-        verbs.cast(two.context, "other", Asked(2), 10)
+        verbs.cast(two.context, "other", Wish(2), 10)
     with pytest.raises(NotFound, match="no such shadow; there are: none"):
-        verbs.end(two.context, "twice", Asked(2))
-    verbs.cast(two.context, "twice", Asked(2), 10)
+        verbs.end(two.context, "twice", Wish(2))
+    verbs.cast(two.context, "twice", Wish(2), 10)
     traffic.undeploy(two.context, "twice")
     assert all(service.shadows == () for service in _state(two).services)
     with pytest.raises(Conflict, match="not deployed"):
-        verbs.cast(two.context, "twice", Asked(2), 10)
+        verbs.cast(two.context, "twice", Wish(2), 10)
 
 
 def test_one_that_no_replica_can_load_does_not_stand_and_one_whose_share_was_to_change_stays(
     two: Desk,
 ) -> None:
-    verbs.cast(two.context, "twice", Asked(node="m", model="double@2"), 10)
+    verbs.cast(two.context, "twice", Wish(node="m", model="double@2"), 10)
     (kept,) = _shadows(two)
     two.pusher.is_away = True
     with pytest.raises(Unavailable, match="reconciler does not answer"):
-        verbs.cast(two.context, "twice", Asked(node="m", model="double@2"), 50)
+        verbs.cast(two.context, "twice", Wish(node="m", model="double@2"), 50)
     two.pusher.is_away = False
     assert verbs.show(two.context, "twice")["shadows"][0]["share"] == kept.share
     two.register("double", 5.0, model=b"no model at all")
     with pytest.raises(Invalid, match="shadow m=double@3 of twice cannot be loaded"):
-        verbs.cast(two.context, "twice", Asked(node="m", model="double@3"), 10)
+        verbs.cast(two.context, "twice", Wish(node="m", model="double@3"), 10)
     assert [shadow.name for shadow in _shadows(two)] == ["m=double@2"]
 
 
@@ -151,7 +151,7 @@ def test_beside_a_node_runs_what_feeds_it_the_node_and_the_shadow(desk: Desk, pl
     """However the revision itself is laid out."""
     desk.register("double", 7.0)
     traffic.deploy(desk.context, CHAIN.format(placement=placement, policy=policy))
-    verbs.cast(desk.context, "twice", Asked(node="second", model="double@2"), 10)
+    verbs.cast(desk.context, "twice", Wish(node="second", model="double@2"), 10)
     found = _run(desk, "second", [[1, 2], [-1, 0.5]])
     np.testing.assert_array_equal(found["primary.y"], [[4, 8], [-4, 2]])
     np.testing.assert_array_equal(found["shadow.y"], [[14, 28], [-14, 7]])
@@ -161,7 +161,7 @@ def test_beside_a_node_runs_what_feeds_it_the_node_and_the_shadow(desk: Desk, pl
 def test_a_version_that_stands_beside_a_node_is_not_removed(two: Desk) -> None:
     two.register("double", 4.0)
     two.register("double", 5.0)  # champion goes on
-    verbs.cast(two.context, "twice", Asked(node="m", model="double@3"), 10)
+    verbs.cast(two.context, "twice", Wish(node="m", model="double@3"), 10)
     with pytest.raises(Conflict, match="double@3"):
         models.remove(two.context, "double", 3)
     verbs.end(two.context, "twice")
@@ -188,20 +188,20 @@ def test_an_ensemble_may_stand_beside_a_node(two: Desk) -> None:
             graph=graph,
         )
         versions.register(session, context.store, "nine", manifest, DEFAULT_ACCOUNT, two.clock)
-    verbs.cast(context, "twice", Asked(node="m", model="nine@1"), 10)
+    verbs.cast(context, "twice", Wish(node="m", model="nine@1"), 10)
     found = _run(two, "m", [[1, 1]])
     assert (found["primary.y"][0, 0], found["shadow.y"][0, 0]) == (2, 9)
 
 
 def test_a_changed_share_keeps_the_plan_and_a_new_main_revision_leaves_it_where_it_was(two: Desk) -> None:
-    verbs.cast(two.context, "twice", Asked(node="m", model="double@2"), 10)
+    verbs.cast(two.context, "twice", Wish(node="m", model="double@2"), 10)
     (before,) = _shadows(two)
-    verbs.cast(two.context, "twice", Asked(node="m", model="double@2"), 20)
+    verbs.cast(two.context, "twice", Wish(node="m", model="double@2"), 20)
     (after,) = _shadows(two)
     assert (after.plan, after.share) == (before.plan, 20)
     two.register("double", 5.0)
     traffic.deploy(two.context, service_document("double@3"))
     assert _shadows(two) == (after,), "it looks at the calls of revision 1, if there are any"
-    verbs.cast(two.context, "twice", Asked(node="m", model="double@2"), 20)
+    verbs.cast(two.context, "twice", Wish(node="m", model="double@2"), 20)
     (moved,) = _shadows(two)
     assert (moved.revision, moved.plan != before.plan) == (3, True)

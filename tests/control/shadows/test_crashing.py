@@ -5,13 +5,13 @@ import pytest
 from aimass.control import deploy as traffic
 from aimass.control.pushing import Pushed
 from aimass.control.shadows import verbs
-from aimass.control.shadows.choosing import Asked
+from aimass.control.shadows.choosing import Wish
 from aimass.control.state import build_state
 from aimass.core.errors import Invalid, Timeout
 from aimass.testing.desk import Desk, service_document
 from tests.control.test_aside import die, look
 
-BOTH = pytest.mark.parametrize("asked", [Asked(2), Asked(node="m", model="double@2")], ids=["revision", "node"])
+BOTH = pytest.mark.parametrize("asked", [Wish(2), Wish(node="m", model="double@2")], ids=["revision", "node"])
 
 
 def _two(desk: Desk) -> None:
@@ -23,7 +23,7 @@ def _two(desk: Desk) -> None:
 
 
 @BOTH
-def test_it_ends_at_the_first_death(desk: Desk, asked: Asked) -> None:
+def test_it_ends_at_the_first_death(desk: Desk, asked: Wish) -> None:
     _two(desk)
     verbs.cast(desk.context, "twice", asked, 10)
     with desk.context.database.reading() as session:
@@ -47,7 +47,7 @@ def test_it_ends_at_the_first_death(desk: Desk, asked: Asked) -> None:
 @pytest.mark.parametrize("is_found_first", [False, True], ids=["silent", "replaced"])
 @pytest.mark.parametrize("stood", [False, True], ids=["new", "changed"])
 def test_one_that_kills_a_replica_while_it_is_loaded_is_refused_with_the_signal(
-    desk: Desk, asked: Asked, is_found_first: bool, stood: bool, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, asked: Wish, is_found_first: bool, stood: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether it dies before anybody looks, or the reconciler has ended it and Serve has put another in its place."""
     _two(desk)
@@ -78,6 +78,6 @@ def test_one_that_no_replica_says_it_has_loaded_does_not_stand(desk: Desk) -> No
     _two(desk)
     desk.pusher.silent = {replica.name for replica in desk.pusher.replicas}
     with pytest.raises(Timeout, match=r"no replica has loaded shadow 2 of twice within"):
-        verbs.cast(desk.context, "twice", Asked(2), 10)
+        verbs.cast(desk.context, "twice", Wish(2), 10)
     with desk.context.database.reading() as session:
         assert build_state(session).services[0].shadows == ()

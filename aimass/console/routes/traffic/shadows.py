@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aimass.console.access import Deployer, Reader, ServiceRoute
 from aimass.control.shadows import verbs
-from aimass.control.shadows.choosing import Asked
+from aimass.control.shadows.choosing import Wish
 
 router = APIRouter(route_class=ServiceRoute, tags=["shadows"])
 
@@ -32,7 +32,7 @@ def show(context: Reader, name: str) -> dict[str, Any]:
 @router.put("/services/{name}/shadows", summary="Have a shadow run a share of a service's calls")
 def cast(context: Deployer, name: str, body: ShadowBody) -> dict[str, Any]:
     """Answers when every live replica has loaded it. No caller waits for it, whatever it does."""
-    return asdict(verbs.cast(context, name, Asked(body.revision, body.node, body.model), body.share))
+    return asdict(verbs.cast(context, name, Wish(body.revision, body.node, body.model), body.share))
 
 
 @router.delete("/services/{name}/shadows", summary="End one shadow, or all of a service")
@@ -43,5 +43,5 @@ def end(
     node: str = "",
     model: str = "",
 ) -> list[dict[str, Any]]:
-    asked = Asked(revision, node, model) if revision is not None or node or model else None
-    return [asdict(done) for done in verbs.end(context, name, asked)]
+    wish = Wish(revision, node, model) if revision is not None or node or model else None
+    return [asdict(done) for done in verbs.end(context, name, wish)]
