@@ -64,8 +64,8 @@ async def test_a_bad_revision_from_start_to_page(run: Run, stage: Stage, tmp_pat
     path = tmp_path / "page.html"
     assert f"wrote {path}" in await run("rollout", "twice", "--html", str(path))
     page = path.read_text()
-    assert page.count("<svg") == page.count("</svg>") == 1
-    for text in ("errors: calls that failed, %", "latency: slow calls, %", "returned", "share of the calls, %"):
+    assert page.count("<figure") == page.count("</figure>") == 1 + 2 * 3, "the share, and two for each guard"
+    for text in ("errors: calls that failed", "latency: slow calls", "returned", "Share of revision 2"):
         assert text in page
 
 

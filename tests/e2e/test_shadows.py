@@ -97,7 +97,7 @@ def test_shadows_agree_as_often_as_the_two_models_answers_do(platform: RunningPl
         assert found["alone"]["shadow"]["cpu_ms_per_row"] > 0 and found["alone"]["primary"]["p50_ms"] > 0
     page = tmp_path / "shadows.html"
     table = aimass(platform, "shadow", "looked-at", "--html", str(page))
-    assert f"{100 * agreed:.2f} %" in table.stdout and page.read_text().count("<svg") == 3
+    assert f"{100 * agreed:.2f} %" in table.stdout and page.read_text().count("<figure") == 3
     assert [item["share"] for item in shadow("--off")] == [0, 0]
     refused = aimass(platform, "shadow", "looked-at", "1", "--share", "10")
     assert refused.returncode == 1 and "nothing shadows itself" in refused.stderr

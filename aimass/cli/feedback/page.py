@@ -1,90 +1,153 @@
-"""The quality of a service's revisions as one HTML file: accuracy by the hour with its intervals, and the table."""
+"""The quality of a service's revisions as one HTML file: a table, values with intervals, and both over time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from html import escape
+from functools import partial
+from itertools import groupby
 from typing import Any
 
-import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.dates import date2num
-from matplotlib.figure import Figure
 
 from aimass.cli.feedback.showing import COLUMNS, cells
+from aimass.cli.pages.axes import Point, legend_above, show_dates, show_intervals, show_values
+from aimass.cli.pages.figures import Drawing, figures
+from aimass.cli.pages.palette import series
+from aimass.cli.pages.shell import page as shell
+from aimass.cli.pages.shell import paragraph, section, table
 from aimass.cli.terminal import text
-from aimass.pipeline.plots import MUTED, PALETTE, STYLE, as_svg
+from aimass.monitoring.feedback.quality import Quality
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Feedback on {service} · AI Mass</title><style>
-:root {{ color-scheme: light; --ink: #1c2733; --muted: #66727f; --line: #e3e8ed; --accent: #0f766e }}
-body {{ margin: 0; background: #f4f6f8; color: var(--ink); font: 15px/1.55 system-ui, "DejaVu Sans", sans-serif }}
-main {{ max-width: 1180px; margin: 0 auto; padding: 40px 24px }}
-h1 {{ font-size: 30px; line-height: 1.2; margin: 0 }} h2 {{ font-size: 17px; margin: 0 0 14px }}
-.eyebrow {{ text-transform: uppercase; letter-spacing: .09em; font-size: 12px; font-weight: 600; color: var(--accent) }}
-section {{ background: #fff; border: 1px solid var(--line); border-radius: 12px; padding: 22px 20px; margin-top: 18px;
-overflow-x: auto }}
-table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }}
-th, td {{ text-align: right; padding: 7px 8px; border-bottom: 1px solid var(--line); white-space: nowrap }}
-th {{ font-size: 12px; color: var(--muted) }} th:first-child, td:first-child {{ text-align: left }}
-p {{ color: var(--muted) }} svg {{ max-width: 100%; height: auto; display: block; margin: 0 auto }}
-</style></head><body><main><div class="eyebrow">AI Mass · feedback</div><h1>{service}</h1>
-<p>What callers told about answers, by the revision that gave them. Hours are those of the answers, in UTC; intervals
-hold with 95 % for one look (Wilson's score; two standard errors of a mean).</p>
-<section><h2>By revision</h2><table>{rows}</table></section>
-{plots}</main></body></html>
-"""
+HOUR_S, DAY_S = 3600, 86_400
+BY_HOUR_S = 3 * DAY_S  # longer times are told by the day
+BESIDE = 0.12  # of a period: how far apart points of one period lie
+LEAD = (
+    "What callers told about answers, by the revision that gave them and the time of the answer, in UTC. Intervals "
+    "hold with 95 % for one look (Wilson's score; two standard errors of a mean)."
+)
 
-Point = tuple[float, float, float]  # with its interval
+
+@dataclass(frozen=True)
+class Measure:
+    """What is drawn of feedback: its name, whether it is a share, and what it is of one revision's."""
+
+    name: str
+    is_share: bool
+    point: Callable[[Quality], Point | None]
 
 
 def page(found: Mapping[str, Any]) -> str:
     """``found``: what the control API says of a service's feedback."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
-    lines = [cells(item) for item in found["revisions"]]
-    body = "".join(f"<tr>{''.join(f'<td>{escape(text(cell))}</td>' for cell in line)}</tr>" for line in lines)
-    plots = "".join(f"<section>{svg}</section>" for svg in draw(found["hours"])) or "<p>Nothing came back yet.</p>"
-    return _PAGE.format(service=escape(found["service"]), rows=f"<tr>{head}</tr>{body}", plots=plots)
+    service = found["service"]
+    revisions = [_quality(service, item) for item in found["revisions"]]
+    rows = [[text(cell) for cell in cells(item)] for item in found["revisions"]]
+    parts = [paragraph(LEAD), section("By revision", table(COLUMNS, rows), figures("total", _totals(revisions)))]
+    if not rows:
+        parts = [paragraph(LEAD), paragraph("Nothing came back yet.")]
+    else:
+        parts.append(_over_time([_quality(service, item) for item in found["hours"]]))
+    return shell("feedback", service, parts)
 
 
-def draw(hours: list[dict[str, Any]]) -> list[str]:
-    """Accuracy and mean reward over time, where there are labels and rewards: as SVG."""
-    drawn = []
-    for name, counted, point in (("accuracy", "labelled", _accuracy), ("mean reward", "rewards", _reward)):
-        items = [item for item in hours if item[counted]]
-        if items:
-            with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
-                figure = Figure(figsize=(10, 3.4), layout="constrained")
-                _over_time(figure.add_subplot(), items, name, point)
-                drawn.append(as_svg(figure))
-    return drawn
+def _accuracy(item: Quality) -> Point | None:
+    return (item.accuracy, *item.interval) if item.accuracy is not None and item.interval else None
 
 
-def _over_time(axes: Axes, items: list[dict[str, Any]], name: str, point: Callable[[Mapping[str, Any]], Point]) -> None:
-    for place, revision in enumerate(sorted({item["revision"] for item in items})):
-        mine = [item for item in items if item["revision"] == revision]
-        points = [point(item) for item in mine]
-        axes.errorbar(
-            [date2num(datetime.fromtimestamp(item["hour"], UTC)) for item in mine],
-            [middle for middle, _, _ in points],
-            yerr=[[middle - low for middle, low, _ in points], [high - middle for middle, _, high in points]],
-            fmt="o-",
-            markersize=4,
-            capsize=3,
-            color=PALETTE[place % len(PALETTE)],
-            label=f"revision {revision}",
-        )
-    axes.xaxis_date()
-    axes.set_ylabel(name)
-    axes.tick_params(colors=MUTED)
-    axes.legend(frameon=False)
-
-
-def _accuracy(item: Mapping[str, Any]) -> Point:
-    return item["accuracy"], item["low"], item["high"]
-
-
-def _reward(item: Mapping[str, Any]) -> Point:
+def _reward(item: Quality) -> Point | None:
     """Without an interval where there was one reward only."""
-    middle, error = item["reward_mean"], item["reward_error"] or 0.0
-    return middle, middle - 2 * error, middle + 2 * error
+    if item.reward_mean is None:
+        return None
+    error = 2 * (item.reward_error or 0.0)
+    return item.reward_mean, item.reward_mean - error, item.reward_mean + error
+
+
+MEASURES = (Measure("accuracy", True, _accuracy), Measure("mean reward", False, _reward))
+
+
+def _quality(service: str, item: Mapping[str, Any]) -> Quality:
+    known = {field.name for field in fields(Quality)}
+    return Quality(service, **{name: value for name, value in item.items() if name in known})
+
+
+def _totals(revisions: Sequence[Quality]) -> list[Drawing]:
+    height = 0.8 + 0.36 * len(revisions)
+    return [
+        Drawing(measure.name.capitalize(), partial(_rows, revisions=revisions, measure=measure), height)
+        for measure in MEASURES
+        if any(measure.point(item) for item in revisions)
+    ]
+
+
+def _rows(axes: Axes, revisions: Sequence[Quality], measure: Measure) -> None:
+    told = [(place, item, point) for place, item in enumerate(revisions) if (point := measure.point(item))]
+    names, colours = [f"revision {item.revision}" for _, item, _ in told], [series(place) for place, _, _ in told]
+    show_intervals(axes, names, [point for _, _, point in told], colours)
+    show_values(axes.xaxis, [value for _, _, point in told for value in point], measure.is_share)
+
+
+def _over_time(hours: Sequence[Quality]) -> Markup:
+    """By the hour or by the day; a single one has no way to show."""
+    starts = [item.hour or 0 for item in hours]
+    length_s, name = (HOUR_S, "hour") if max(starts) - min(starts) < BY_HOUR_S else (DAY_S, "day")
+    periods = by_period(hours, length_s)
+    drawings = [
+        Drawing(
+            measure.name.capitalize(), partial(_lines, periods=periods, measure=measure, length_s=length_s), 3, True
+        )
+        for measure in MEASURES
+        if len({item.hour for item in periods if measure.point(item)}) > 1
+    ]
+    if drawings:
+        return section(f"By the {name} of the answer", figures("time", drawings))
+    when = datetime.fromtimestamp(starts[0], UTC).strftime("%Y-%m-%d %H:%M")
+    said = f"What spans two hours or more is drawn over time; the first answers are of the hour from {when} UTC."
+    return section("Over time", paragraph(said))
+
+
+def by_period(hours: Sequence[Quality], length_s: int) -> list[Quality]:
+    """The sums of each revision's hours that begin in one period, which ``hour`` is the beginning of then."""
+
+    def start(item: Quality) -> tuple[int, int]:
+        return item.revision, (item.hour or 0) // length_s * length_s
+
+    return [
+        Quality(
+            items[0].service,
+            revision,
+            sum(item.labelled for item in items),
+            sum(item.right for item in items),
+            sum(item.rewards for item in items),
+            sum(item.reward_total for item in items),
+            sum(item.reward_square for item in items),
+            hour,
+        )
+        for (revision, hour), same in groupby(sorted(hours, key=start), start)
+        if (items := list(same))
+    ]
+
+
+def _lines(axes: Axes, periods: Sequence[Quality], measure: Measure, length_s: int) -> None:
+    """A point stands in the middle of its period, those of several revisions side by side."""
+    revisions = sorted({item.revision for item in periods})
+    drawn: list[Point] = []
+    for place, revision in enumerate(revisions):
+        told = [
+            (item.hour or 0, point) for item in periods if item.revision == revision and (point := measure.point(item))
+        ]
+        if not told:
+            continue
+        aside = 0.5 + min(BESIDE, 0.7 / len(revisions)) * (place - (len(revisions) - 1) / 2)
+        points = [point for _, point in told]
+        at = [date2num(datetime.fromtimestamp(hour + aside * length_s, UTC)) for hour, _ in told]
+        values, low, high = zip(*points, strict=True)
+        axes.vlines(at, low, high, color=series(place), lw=2.5, alpha=0.35)
+        axes.plot(at, values, "o-", ms=5, lw=1, color=series(place), label=f"revision {revision}")
+        drawn += points
+    show_values(axes.yaxis, [value for point in drawn for value in point], measure.is_share)
+    ends = min(item.hour or 0 for item in periods), max(item.hour or 0 for item in periods) + length_s
+    axes.set_xlim(*(float(date2num(datetime.fromtimestamp(end, UTC))) for end in ends))
+    show_dates(axes)
+    axes.set_xlabel("UTC")
+    legend_above(axes)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from aimass.cli import terminal
-from aimass.core.errors import Invalid
 
 COLUMNS = ("revision", "traffic %", "labelled rows", "right", "accuracy", "95 % interval", "rewards", "mean reward")
 
@@ -17,11 +16,9 @@ def show(service: str, hours: float | None, html: Path | None, as_json: bool) ->
         found = control.feedback(service, _since(hours))
     if html is not None:
         from aimass.cli.feedback.page import page
+        from aimass.cli.pages.shell import write
 
-        try:
-            html.write_text(page(found), encoding="utf-8")
-        except OSError as error:
-            raise Invalid(f"cannot write {html}: {error.strerror}", "html") from None
+        write(html, page(found))
     if as_json:
         terminal.write_json(found)
         return

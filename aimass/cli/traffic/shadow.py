@@ -1,5 +1,6 @@
 """``aimass shadow``: what another revision, or another model in a node's place, would have answered."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,12 +67,10 @@ def shadow(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
 
 def _show(found: dict[str, Any], html: Path | None, as_json: bool) -> None:
     if html is not None:
+        from aimass.cli.pages.shell import write
         from aimass.cli.traffic.shadow_page import page
 
-        try:
-            html.write_text(page(found), encoding="utf-8")
-        except OSError as error:
-            raise Invalid(f"cannot write {html}: {error.strerror}") from None
+        write(html, page(found))
     if as_json:
         terminal.write_json(found)
         return
@@ -116,7 +115,7 @@ def percent(part: float | None) -> str:
     return "" if part is None else f"{100 * part:.2f} %"
 
 
-def interval(item: dict[str, Any]) -> str:
+def interval(item: Mapping[str, Any]) -> str:
     """The interval in which the agreement lies."""
     if item["agreement"] is None:
         return ""

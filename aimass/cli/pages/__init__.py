@@ -1,0 +1,1 @@
+"""The shape that all pages of ``--html`` have: one style sheet, one palette, tables, figures."""
