@@ -1,5 +1,6 @@
 """Hands calls whose traces are sampled to the export of spans; where none is set up, nothing looks on."""
 
+from random import Random
 from typing import TYPE_CHECKING
 
 from aimass.core.clock import Clock
@@ -30,7 +31,7 @@ def open_spans(
 
     source = Source(replica, settings.scheme, settings.host, {"http": settings.port, "grpc": settings.grpc_port})
     export = SpanExport(settings.otlp_endpoint.rstrip("/") + PATH, source, metrics)
-    watching = SpanWatching(export, Sampler(settings.otlp_sample), clock)
+    watching = SpanWatching(export, Sampler(settings.otlp_sample, Random()), clock)
     app.watching, app.unplaced = (*app.watching, watching), (*app.unplaced, watching)
     return export
 
@@ -48,7 +49,7 @@ class SpanWatching:
 
     def answered(self, job: Job) -> None:
         call = job.call
-        parent = self._find(call.headers, call.request_id)
+        parent = self._find(call.headers)
         if parent is not None and self._export.has_room(parent):
             self._offer(call, trace_of(job), parent)
 
@@ -56,7 +57,7 @@ class SpanWatching:
         endpoint, target = call.endpoint, call.target
         if endpoint is not None and endpoint.verb not in INFERENCES:
             return
-        parent = self._find(call.headers, call.request_id)
+        parent = self._find(call.headers)
         if parent is None or not self._export.has_room(parent):
             return
         service = endpoint.service.name if endpoint is not None and endpoint.service is not None else ""

@@ -1,5 +1,7 @@
 """Which calls become spans: as OpenTelemetry's own sampler and reader of headers decide."""
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
@@ -7,7 +9,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from aimass.gateway.telemetry.sampling import Sampler, new_trace_id
+from aimass.gateway.telemetry.sampling import Sampler
 from aimass.gateway.telemetry.traceparent import read_traceparent
 from aimass.serving.loader import LoadedPlan
 from aimass.testing.gateway import INFER, Gateway, body, connect
@@ -34,14 +36,25 @@ def test_the_header_is_read_as_opentelemetry_reads_it(value: str) -> None:
         )
 
 
-@given(st.floats(0, 1), st.text("0123456789abcdef", min_size=27, max_size=27), st.none() | ANY_HEADER)
-def test_the_decision_is_that_of_parentbased_traceidratio(share: float, request_id: str, value: str | None) -> None:
+class _Sure(Random):
+    """Its bits are these, whatever it is asked for."""
+
+    bits = 0
+
+    def getrandbits(self, count: int) -> int:
+        return self.bits
+
+
+@given(st.floats(0, 1), st.integers(0, 2**63 - 1), st.none() | ANY_HEADER)
+def test_the_decision_is_that_of_parentbased_traceidratio(share: float, bits: int, value: str | None) -> None:
     headers = {} if value is None else {b"traceparent": value.encode()}
-    ours = Sampler(share).find(headers, request_id)
+    random = _Sure()
+    random.bits = bits
+    ours = Sampler(share, random).find(headers)
     carrier = {} if value is None else {"traceparent": value}
     context = TraceContextTextMapPropagator().extract(carrier)
     above = trace.get_current_span(context).get_span_context()
-    trace_id = above.trace_id if above.is_valid else new_trace_id(request_id)
+    trace_id = above.trace_id if above.is_valid else (bits + 1) * 2**64 + bits
     theirs = ParentBased(TraceIdRatioBased(share)).should_sample(context, trace_id, "call")
     assert (ours is not None) == (theirs.decision is Decision.RECORD_AND_SAMPLE)
     if ours is not None:
@@ -49,8 +62,10 @@ def test_the_decision_is_that_of_parentbased_traceidratio(share: float, request_
 
 
 def test_of_calls_without_a_caller_the_share_is_sent() -> None:
-    sampler = Sampler(0.1)
-    sent = sum(sampler.find({}, f"0a1b2c3d0193e8a2c4d{count:08x}") is not None for count in range(20_000))
+    sampler = Sampler(0.1, Random(7))
+    begun = [parent for _ in range(20_000) if (parent := sampler.find({})) is not None]
+    sent = len(begun)
+    assert len({parent.trace_id for parent in begun}) == sent
     assert abs(sent - 2000) < 3.3 * (20_000 * 0.1 * 0.9) ** 0.5  # the 99.9 % bound of a binomial
 
 
