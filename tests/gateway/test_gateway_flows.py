@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from aimass.testing.gateway import BEARER, INFER, Gateway, StubPlan, body, conne
 from tests.serving.engine.engine_graphs import cascade, combine, graph, layout_of, model, predict
 from tests.serving.engine.engine_graphs import rows as made_rows
 from tests.serving.engine.faulty import FINE, GONE, SHAPE, SILENT, Faulty, Made, faulty
+from tests.waiting import until
 
 INFER_S = "/v2/models/s/infer"
 
@@ -68,12 +69,6 @@ class _Metrics:
         )
 
 
-async def _until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.002)
-
-
 @asynccontextmanager
 async def _hanging(gateway: Gateway, way: str, request: bytes) -> AsyncIterator[asyncio.StreamWriter]:
     """A caller on a real socket who has sent his request; his connection is closed at the end."""
@@ -82,7 +77,7 @@ async def _hanging(gateway: Gateway, way: str, request: bytes) -> AsyncIterator[
         writer.write(request)
         yield writer
         writer.close()
-        await _until(lambda: door.connections == 0)
+        await until(lambda: door.connections == 0)
 
 
 def _request(path: str, content: bytes) -> bytes:
@@ -153,7 +148,7 @@ async def test_the_callers_deadline_reaches_the_nodes(tmp_path: Path, way: str) 
         answer = await client.post(INFER_S, content=_content(made_rows(1)), headers={"x-aimass-deadline-ms": "80"})
     assert answer.status_code == 504
     assert "too few for 'a'" in answer.json()["error"]
-    await _until(lambda: remotes["a"].given_up == 1)
+    await until(lambda: remotes["a"].given_up == 1)
     assert remotes["a"].tries == remotes["b"].tries
     assert gateway.events() == []
 
@@ -163,9 +158,9 @@ async def test_a_caller_who_hangs_up_stops_what_was_begun_for_him(tmp_path: Path
     remotes = faulty("a", SILENT) | faulty("b", SILENT)
     gateway = _serve(tmp_path, _vote(), remotes)
     async with _hanging(gateway, way, _request(INFER_S, _content(made_rows(1)))) as writer:
-        await _until(lambda: len(remotes["a"].tries) == 1)
+        await until(lambda: len(remotes["a"].tries) == 1)
         writer.close()
-        await _until(lambda: remotes["a"].given_up + remotes["b"].given_up == 2)
+        await until(lambda: remotes["a"].given_up + remotes["b"].given_up == 2)
     snapshot = gateway.metrics.snapshot()
     assert snapshot.requests["s", "1", "499"] == 1
     assert snapshot.in_flight["s", "1"] == 0
@@ -190,9 +185,9 @@ async def test_a_caller_who_hangs_up_leaves_the_queue(gateway: Gateway, way: str
         await gates[0].wait()
         async with _hanging(gateway, way, _request(INFER, json.dumps(body([[2.0, 0, 0, 0]])).encode())) as writer:
             series = gateway.metrics.series("iris", 1)
-            await _until(lambda: series.in_flight == 2)
+            await until(lambda: series.in_flight == 2)
             writer.close()
-            await _until(lambda: series.in_flight == 1)
+            await until(lambda: series.in_flight == 1)
         gates[1].set()
         assert (await first).status_code == 200
         assert (await client.post(INFER, json=body([[3.0, 0, 0, 0]]))).status_code == 200

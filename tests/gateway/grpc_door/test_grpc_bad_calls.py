@@ -19,6 +19,7 @@ from aimass.gateway.grpc.statuses import STATUS
 from aimass.gateway.state import GatewayState
 from aimass.testing.gateway import SECRET, Gateway, StubPlan, key, service
 from tests.gateway.grpc_door.grpc_kit import KEY, MAX_BYTES, SERVICE, infer, opened, refusal, request, stub
+from tests.waiting import until
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -264,8 +265,7 @@ async def one_call_out(channel: grpc.aio.Channel, gateway: Gateway) -> AsyncIter
 
     gateway.serve(StubPlan(call).loaded, max_concurrent=1)
     first = asyncio.ensure_future(infer(channel)(request(), metadata=KEY))
-    while not ran:  # noqa: ASYNC110 - no event for it
-        await asyncio.sleep(0.005)
+    await until(lambda: ran)
     try:
         yield ran
     finally:
@@ -284,11 +284,9 @@ async def test_a_caller_that_leaves_takes_its_call_along(channel: grpc.aio.Chann
     async with one_call_out(channel, gateway) as ran:
         leaving = infer(channel)(request([[1.0, 2, 3, 4]]), metadata=KEY)
         slot = gateway.app.table.services["iris"].targets[1].slot
-        while not slot.waiting:  # noqa: ASYNC110 - no event for it
-            await asyncio.sleep(0.005)
+        await until(lambda: slot.waiting)
         leaving.cancel()
-        while slot.waiting:  # noqa: ASYNC110 - no event for it
-            await asyncio.sleep(0.005)
+        await until(lambda: not slot.waiting)
     assert ran == [2]
     assert len(gateway.events()) == 1
 

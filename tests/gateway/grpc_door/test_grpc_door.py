@@ -13,6 +13,7 @@ from aimass.gateway.grpc.door import GrpcDoor
 from aimass.gateway.state import GatewayState
 from aimass.testing.gateway import Gateway
 from tests.gateway.grpc_door.grpc_kit import KEY, MAX_BYTES, infer, opened, request
+from tests.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -58,13 +59,15 @@ async def test_no_call_is_lost_when_doors_follow_one_another(gateway: Gateway) -
                 except grpc.aio.AioRpcError as error:
                     outcomes[f"{error.code().name}: {error.details()}"] += 1
 
+    async def fifty_more() -> None:
+        before = outcomes["answered"]
+        await until(lambda: outcomes["answered"] >= before + 50)
+
     callers = [asyncio.ensure_future(call_on()) for _ in range(12)]
     for _ in range(4):
         successor = GrpcDoor(gateway.app, ("127.0.0.1", door.port), MAX_BYTES)
         await successor.open()
-        before = outcomes["answered"]
-        while outcomes["answered"] < before + 50:  # noqa: ASYNC110 - no event for it
-            await asyncio.sleep(0.01)
+        await fifty_more()
         await door.close()
         door = successor
     stopping.set()

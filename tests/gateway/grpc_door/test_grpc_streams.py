@@ -19,6 +19,7 @@ from aimass.gateway.grpc.streaming import UNDER_WAY
 from aimass.gateway.state import GatewayState
 from aimass.testing.gateway import BEARER, Gateway, StubPlan, key, scores, service
 from tests.gateway.grpc_door.grpc_kit import KEY, SERVICE, infer, opened, read, refusal, request
+from tests.waiting import until
 
 
 def _stream(channel: grpc.aio.Channel, requests: Any = None, metadata: Any = KEY) -> Any:
@@ -189,14 +190,11 @@ async def test_a_caller_that_leaves_takes_its_calls_along(gateway: Gateway, addr
         stream = _stream(leaving)
         for _ in range(4):
             await stream.write(request())
-        while slot.waiting < 3:  # noqa: ASYNC110 - no event for it
-            await asyncio.sleep(0.005)
+        await until(lambda: slot.waiting >= 3)
         stream.cancel()
-        while slot.waiting:  # noqa: ASYNC110 - no event for it
-            await asyncio.sleep(0.005)
+        await until(lambda: not slot.waiting)
     release.set()
-    while slot.running:  # noqa: ASYNC110 - no event for it
-        await asyncio.sleep(0.005)
+    await until(lambda: not slot.running)
     assert ran == [1]
     assert not gateway.events()
 

@@ -1,7 +1,5 @@
 """What a gateway hands to the payload log: the sample by ids, errors always, what callers sent, and nothing unasked."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from aimass.monitoring.payloads.spill import parts, records
 from aimass.monitoring.payloads.storing import store
 from aimass.serving.loader import LoadedPlan
 from aimass.testing.gateway import INFER, ROWS, SIGNATURE, Gateway, StubPlan, body, connect, full_after, key, service
+from tests.waiting import until
 
 ALL = {"sample": 1.0, "keep_days": 7, "keep_mb": 500, "private": {"mask": [], "encrypt": []}}
 
@@ -134,7 +133,7 @@ async def test_serving_goes_on_while_the_disk_is_full_and_what_comes_after_is_ke
 
     async with connect(gateway.app) as client:
         await call()
-        await _until(lambda: log.held_bytes == 0)
+        await until(lambda: log.held_bytes == 0)
         (part,) = parts(gateway.folder / "payloads" / "spill")
         with full_after(part.stat().st_size + 1000):  # a real write stops in the middle of a record
             while not dropped.get(("iris", "disk")):
@@ -142,17 +141,11 @@ async def test_serving_goes_on_while_the_disk_is_full_and_what_comes_after_is_ke
             await call()
             assert len(list(records(part))) == 1
         assert dropped["iris", "disk"] >= 2
-        await _until(lambda: log.held_bytes == 0)
+        await until(lambda: log.held_bytes == 0)
         await call()
     kept = {item.request_id for item in _kept(gateway, log)}
     assert kept > {ids[0], ids[-1]} and len(kept) + sum(dropped.values()) == len(ids), "kept or counted"
     assert len(gateway.events()) == len(ids), "and metered all the same"
-
-
-async def _until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not is_so():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.005)
 
 
 async def test_texts_count_by_their_length(gateway: Gateway) -> None:

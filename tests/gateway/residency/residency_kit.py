@@ -4,7 +4,6 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,12 +101,6 @@ class Place:
         self.may_run.set()
         self.loading.close()
         self.gateway.executor.close()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Rounds of the event loop until something holds."""
-        async with asyncio.timeout(20):
-            while not holds():  # noqa: ASYNC110 - threads bring it about
-                await asyncio.sleep(0.001)
 
     @property
     def resident(self) -> set[str]:

@@ -8,6 +8,7 @@ import orjson
 
 from aimass.testing.gateway import ROWS, scores
 from tests.gateway.residency.residency_kit import UNIT, Place
+from tests.waiting import until
 
 Make = Callable[[int], Place]
 
@@ -76,7 +77,7 @@ async def test_a_plan_that_a_call_uses_is_never_let_go(make_place: Make) -> None
     await asyncio.sleep(0)
     place.long.add("a")
     other = place.call("a")
-    await place.until(lambda: place.loads["a"] == 2)
+    await until(lambda: place.loads["a"] == 2)
     assert "b" in place.resident
     place.may_run.set()
     assert ((await running).head.status, (await other).head.status) == (200, 200)
@@ -116,7 +117,7 @@ async def test_a_deadline_ends_the_wait_and_the_load_goes_on(make_place: Make) -
     late = await place.call("a")
     assert (late.head.status, b"being loaded again" in late.body) == (504, True)
     place.may_load.set()
-    await place.until(lambda: "a" in place.resident)
+    await until(lambda: "a" in place.resident)
     assert await place.status("a") == 200
     assert place.loads["a"] == 2
 

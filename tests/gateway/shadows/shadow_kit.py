@@ -1,7 +1,6 @@
 """A gateway whose first revision answers, and whose second looks on."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,13 +78,6 @@ def watch(
     watched = Watched(gateway, plans, shadowing, bound)
     watched.become(*(shadows or (SECOND,)))
     return watched
-
-
-async def until(is_so: Callable[[], Any]) -> None:
-    """Wait for what is sure to come."""
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 - nobody tells of it
-            await asyncio.sleep(0.005)
 
 
 def some_rows(count: int, seed: int = 0) -> list[list[float]]:

@@ -18,7 +18,8 @@ from aimass.gateway.shadows.queue import TOGETHER_ROWS, Bound
 from aimass.gateway.state import ShadowState
 from aimass.serving.loader import LoadedPlan, load
 from aimass.testing.gateway import StubPlan, layout, real_plan, scores
-from tests.gateway.shadows.shadow_kit import SECOND, other, others_scores, some_rows, until, watch
+from tests.gateway.shadows.shadow_kit import SECOND, other, others_scores, some_rows, watch
+from tests.waiting import until
 
 ROWS = [[row] for row in some_rows(40)]
 FLAT = [row for (row,) in ROWS]

@@ -26,6 +26,7 @@ from aimass.serving.batch_calls import UNDER_WAY
 from aimass.serving.handle import Handle, handle, join
 from aimass.testing.gateway import ROWS, key, scores, service
 from tests.serving.handles.handle_kit import Other, plan_of
+from tests.waiting import until
 
 
 async def test_inside_an_event_loop_it_must_be_awaited(other: Other) -> None:
@@ -121,16 +122,13 @@ async def test_a_caller_that_leaves_takes_its_calls_along(other: Other) -> None:
     other.serve(plan_of(call), max_batch=1, max_concurrent=1)
     leaving = asyncio.ensure_future(other.handle().predict_async([ROWS[0]] * 5))
     slot = other.gateway.app.table.services["iris"].targets[1].slot
-    while slot.waiting < UNDER_WAY - 1:  # noqa: ASYNC110 - no event for it
-        await asyncio.sleep(0.005)
+    await until(lambda: slot.waiting >= UNDER_WAY - 1)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    while slot.waiting:  # noqa: ASYNC110 - no event for it
-        await asyncio.sleep(0.005)
+    await until(lambda: not slot.waiting)
     release.set()
-    while slot.running:  # noqa: ASYNC110 - no event for it
-        await asyncio.sleep(0.005)
+    await until(lambda: not slot.running)
     assert ran == [1]
 
 
