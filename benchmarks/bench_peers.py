@@ -6,26 +6,25 @@ alone on the machine in every round. Wants a quiet machine; 3 rounds take some 1
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from aimass.cli.interrupts import interrupts
 from benchmarks import machine
 from benchmarks.bench_serving import Bench, Options, measurement
 from benchmarks.fixed_work import write_slow
 from benchmarks.grpc_request import grpc_request
 from benchmarks.h2load import require_h2load
-from benchmarks.load import POINTS, LoadError, drive, require_wrk
+from benchmarks.load import POINTS, drive, require_wrk
 from benchmarks.peers.batching import venvs
 from benchmarks.peers.batching.lineup import BATCHING
 from benchmarks.peers.lineup import Peer
-from benchmarks.peers.server import Door, PeerError
+from benchmarks.peers.server import Door
 from benchmarks.peers_report import CONNECTIONS, MARKERS, markdown
 from benchmarks.report import ALONE, BUSY, replace_block
 from benchmarks.results import Measurement, Results
+from benchmarks.session import measured
 from benchmarks.workloads import SLOW, SLOW_FILE, WORKLOADS, train
 
 ROOT = Path(__file__).parents[1]
@@ -121,20 +120,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=FULL.rounds)
     asked = parser.parse_args(arguments)
     options = QUICK if asked.quick else replace(FULL, rounds=asked.rounds)
-    try:
-        require_wrk()
-        require_h2load()
+
+    def with_venvs(folder: Path) -> Results:
         for name in asked.peers:
             if name in venvs.names():
                 venvs.make(name)
-        with interrupts(), tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-            results = measure(Path(folder), options, asked.peers)
-    except (LoadError, PeerError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+        return measure(folder, options, asked.peers)
+
+    results = measured(with_venvs, require_wrk, require_h2load)
+    if results is None:
         return 1
-    except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return 130
     print("\n" + markdown(results))
     if not asked.quick and set(asked.peers) == set(BATCHING):
         _publish(results)

@@ -2,20 +2,18 @@
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from aimass.cli.interrupts import interrupts
 from benchmarks import bench_start, machine, plots
 from benchmarks.bench_serving import QUICK, Bench, Options
-from benchmarks.load import POINTS, LoadError, require_wrk
+from benchmarks.load import POINTS, require_wrk
 from benchmarks.peers.lineup import LINEUP, PAIR
-from benchmarks.peers.server import PeerError
 from benchmarks.report import markdown, replace_block
 from benchmarks.results import Measurement, Results, Start
+from benchmarks.session import measured
 from benchmarks.workloads import WORKLOADS, train
 
 ROOT = Path(__file__).parents[1]
@@ -25,16 +23,9 @@ QUESTIONS = ("sweep", "pair", "start")  # asked beside the workloads
 def main() -> int:
     """The exit code: 0, or 1 with one line that says what is wrong."""
     arguments = _arguments()
-    try:
-        require_wrk()
-        with interrupts(), tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-            results = _measure(Path(folder), arguments)
-    except (LoadError, PeerError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+    results = measured(lambda folder: _measure(folder, arguments), require_wrk)
+    if results is None:
         return 1
-    except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return 130
     print("\n" + markdown(results))
     if not (arguments.quick or arguments.only or arguments.peers):
         _publish(results)

@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 def measured(measure: Callable[[Path], Found], *needed: Callable[[], object]) -> Found | None:
     """What ``measure`` found; None, and said on stderr, when a tool that is ``needed`` is missing, or a server or a
-    load generator failed. A stop ends what it started."""
+    load generator failed. A stop ends what it started, and then this process by 130."""
     try:
         for require in needed:
             require()
@@ -26,6 +26,9 @@ def measured(measure: Callable[[Path], Found], *needed: Callable[[], object]) ->
     except (LoadError, PeerError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return None
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def keep(outcome: Any, path: Path | None) -> None:
