@@ -61,8 +61,7 @@ def shadow(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
         terminal.write_json(done if off else done[0])
         return
     for item in done:
-        terminal.say(item["message"])
-        terminal.say_silent(item["silent"])
+        terminal.say_done(item, as_json=False)
 
 
 def _show(found: dict[str, Any], html: Path | None, as_json: bool) -> None:
