@@ -1,14 +1,13 @@
 """Clients that number their requests and count every answer; and a model in a deployment of its own to ask."""
 
 import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from aimass.testing.faults.beside import calling
 from aimass.testing.running import RunningPlatform
 from tests.e2e.e2e_kit import scaling_document, write_scaling
 
@@ -57,15 +56,9 @@ class Numbered:
                     self.wrong.append(f"{number}: {answer.text}")
 
 
-@contextmanager
-def asking(load: Numbered, clients: int) -> Iterator[Numbered]:
-    thread = threading.Thread(target=lambda: asyncio.run(load.run(clients)))
-    thread.start()
-    try:
-        yield load
-    finally:
-        load.stopped = True
-        thread.join()
+def asking(load: Numbered, clients: int) -> AbstractContextManager[Numbered]:
+    """Whoever leaves the block waits for the last answer."""
+    return calling(load, load.run(clients))
 
 
 def deploy_apart(platform: RunningPlatform, folder: Path, service: str, replicas: str, size: int = 1) -> None:

@@ -4,10 +4,8 @@ import asyncio
 import shutil
 import subprocess
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ import httpx
 import pytest
 
 import aimass
+from aimass.testing.faults.beside import calling
 from aimass.testing.running import RunningPlatform, running
 from tests.e2e.e2e_kit import deploy_scaling, eventually, pids_of
 
@@ -55,16 +54,9 @@ class Load:
                     self.lost.append(repr(error))
 
 
-@contextmanager
-def load_of(platform: RunningPlatform, clients: int) -> Iterator[Load]:
+def load_of(platform: RunningPlatform, clients: int) -> AbstractContextManager[Load]:
     load = Load(platform, clients)
-    thread = threading.Thread(target=lambda: asyncio.run(load.run()))
-    thread.start()
-    try:
-        yield load
-    finally:
-        load.stopped = True
-        thread.join()
+    return calling(load, load.run())
 
 
 def replicas_of(platform: RunningPlatform) -> list[int]:

@@ -8,7 +8,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -182,9 +184,9 @@ def test_what_cannot_be_restored_is_said_and_deploying_it_again_mends_it(tmp_pat
         assert factor_of(second, "twice") == 2.0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    home = tmp_path / "home"
+@contextmanager
+def starting(home: Path, until: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """``aimass up`` in a session of its own, come as far as that line; and what it writes after it."""
     home.mkdir()
     with subprocess.Popen(
         [sys.executable, "-m", "aimass", "up"],
@@ -196,12 +198,19 @@ def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path, number: signal
     ) as process:
         assert process.stdout
         for line in process.stdout:
-            if line.startswith("Starting Ray"):
+            if line.startswith(until):
                 break
+        yield process, process.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    home = tmp_path / "home"
+    with starting(home, "Starting Ray") as (process, says):
         eventually(lambda: len(descendants(process.pid)) > 2, 60)
         below = descendants(process.pid)
         os.killpg(process.pid, number)  # as a terminal does it
-        process.stdout.read()
+        says.read()
         assert process.wait(60) == 130
     eventually(lambda: not any(is_running(pid) for pid in below))
     assert not (home / "platform.json").exists()
@@ -212,24 +221,13 @@ def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path, number: signal
 )
 def test_down_during_the_start_leaves_nothing_and_up_says_why(tmp_path: Path, moment: str) -> None:
     home = tmp_path / "home"
-    home.mkdir()
-    with subprocess.Popen(
-        [sys.executable, "-m", "aimass", "up"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**clean_environment(home), **other_ports()},
-    ) as process:
-        assert process.stdout
-        for line in process.stdout:
-            if line.startswith(moment):
-                break
+    with starting(home, moment) as (process, says):
         below = descendants(process.pid)
         words = [sys.executable, "-m", "aimass", "down"]
         done = subprocess.run(words, capture_output=True, text=True, env=clean_environment(home), check=False)
         assert done.returncode == 0, done.stderr
         assert f"ran as pid {process.pid}" in done.stdout
-        assert "Stopped by aimass down or kill before it was up." in process.stdout.read()
+        assert "Stopped by aimass down or kill before it was up." in says.read()
         assert process.wait(5) == 130
     folder = ray_dir.ray_dir_of(Home(home))
     assert [pid for pid in below if is_running(pid)] == [process.pid for process in members(folder)] == []

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,8 @@ class Cluster:
         return {pid for pid in ours if command_of(pid).startswith(title)}
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("two")
+@contextmanager
+def two_nodes(folder: Path) -> Iterator[Cluster]:
     with ExitStack() as stack:
         sizes: dict[str, Any] = {"gateway_min_replicas": 2, "gateway_max_replicas": 2}
         platform = stack.enter_context(running(folder / "home", **sizes))
@@ -53,6 +52,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         deploy_apart(platform, folder, SERVICE, f"{{min: {REPLICAS}, max: {REPLICAS}}}")
         made = Cluster(platform, raylet)
         eventually(lambda: len(made.replicas()) == REPLICAS, 60)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with two_nodes(tmp_path_factory.mktemp("two")) as made:
         yield made
 
 
@@ -118,18 +123,12 @@ def test_a_raylet_dies(cluster: Cluster) -> None:
 @pytest.mark.slow
 def test_a_drained_node_lets_nobody_fall(tmp_path: Path) -> None:
     """Serve starts what ran there elsewhere first; no call is lost, refused or late."""
-    with ExitStack() as stack:
-        sizes: dict[str, Any] = {"gateway_min_replicas": 2, "gateway_max_replicas": 2}
-        platform = stack.enter_context(running(tmp_path / "home", **sizes))
-        raylet = stack.enter_context(second_node(platform, tmp_path / "second.log"))
-        deploy_apart(platform, tmp_path, SERVICE, f"{{min: {REPLICAS}, max: {REPLICAS}}}")
-        cluster = Cluster(platform, raylet)
-        eventually(lambda: len(cluster.replicas()) == REPLICAS, 60)
+    with two_nodes(tmp_path) as cluster:
         assert cluster.there(cluster.replicas())
-        load = Numbered(platform, SERVICE, 3.0)
+        load = Numbered(cluster.platform, SERVICE, 3.0)
         with asking(load, CLIENTS):
             goes_on(load)
-            drain(platform)
+            drain(cluster.platform)
             eventually(lambda: not cluster.there(cluster.replicas() | cluster.gateways()), 90)
             eventually(lambda: len(cluster.replicas()) == REPLICAS and len(cluster.gateways()) == 2, 90)
             goes_on(load)

@@ -7,11 +7,12 @@ that is lost is known to have been under way in a process that died, or not.
 
 import asyncio
 import json
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+
+from aimass.testing.faults.beside import calling
 
 BODY = '{{"inputs":[{{"name":"x","datatype":"FP32","shape":[1,2],"data":[{number},1.0]}}]}}'
 MOST = 16_000_000  # whole numbers that FP32 holds
@@ -126,14 +127,7 @@ class _Connection:
             self._streams = None
 
 
-@contextmanager
-def asking(load: NumberedLoad) -> Iterator[NumberedLoad]:
+def asking(load: NumberedLoad) -> AbstractContextManager[NumberedLoad]:
     """Runs the callers in a thread; whoever leaves the block waits for the last answer."""
     load.begun_at = time.monotonic()
-    thread = threading.Thread(target=lambda: asyncio.run(load.run()))
-    thread.start()
-    try:
-        yield load
-    finally:
-        load.stopped = True
-        thread.join()
+    return calling(load, load.run())
