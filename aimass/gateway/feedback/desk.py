@@ -11,14 +11,13 @@ from typing import Any
 import orjson
 
 from aimass.core.clock import Clock
-from aimass.core.errors import AimassError, Invalid, Kind, TooLarge, Unavailable
-from aimass.core.signature import TensorSpec
+from aimass.core.errors import AimassError, Invalid, NotFound, TooLarge, Unavailable
 from aimass.gateway.feedback.watching import label_spec
 from aimass.gateway.infer import Call
 from aimass.gateway.protocols.http import Reply, json_reply
 from aimass.gateway.routes import Table, Target
 from aimass.metering.journal import Journal
-from aimass.monitoring.feedback.feedback import Asked, Feedback, check_class, check_range, judge, read_item
+from aimass.monitoring.feedback.feedback import Asked, Feedback, Kind, Labels, judge, read_item
 from aimass.monitoring.feedback.receipt import Receipt
 from aimass.monitoring.feedback.receipts import Receipts
 
@@ -89,9 +88,8 @@ class FeedbackDesk:
                 feedback = judge(item, found.get(item.request_id), account, now)
                 service = services.get(feedback.service)
                 target = service.targets.get(feedback.revision) if service else None
-                if target is not None:
-                    check_class(item, target.feedback.get("classes", ()))
-                    check_range(item, _spec(target))
+                if target is not None and item.kind is Kind.LABEL:
+                    _labels(target).check(item.value)
                 judged.append(feedback)
             except AimassError as error:
                 judged.append(error)
@@ -139,16 +137,15 @@ def _read(item: Any) -> Asked | AimassError:
         return error
 
 
-def _spec(target: Target) -> TensorSpec | None:
-    """Of the target's labels."""
+def _labels(target: Target) -> Labels:
     if PATH not in target.kept:
-        target.kept[PATH] = label_spec(target.signature)
-    found: TensorSpec | None = target.kept[PATH]
+        target.kept[PATH] = Labels(target.feedback.get("classes", ()), label_spec(target.signature))
+    found: Labels = target.kept[PATH]
     return found
 
 
 def _is_unknown(item: Judged) -> bool:
-    return isinstance(item, AimassError) and item.kind is Kind.NOT_FOUND
+    return isinstance(item, NotFound)
 
 
 def _said(item: Judged) -> dict[str, Any]:

@@ -2,19 +2,18 @@
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from aimass.core.batch import Array
 
 _BEGIN = b'{"n":"'
+_NONE: Mapping[str, Sequence[Any]] = {}
 PREFIX, COUNT = 19, 8  # hex digits of a request id: its replica's start, and which of the replica's calls it was
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(NamedTuple):
     """What all receipts of a line have in common."""
 
     service: str
@@ -23,8 +22,7 @@ class Shared:
     probability: float  # with which the revision was chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """One answered request. ``labels`` and each member's scores: one for each row; None where the answer has none."""
 
     request_id: str
@@ -32,7 +30,7 @@ class Receipt:
     at: float  # seconds since 1970 UTC
     rows: int
     labels: Sequence[int | str | bool] | None = None
-    members: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    members: Mapping[str, Sequence[Any]] = _NONE
 
 
 def encode(
@@ -72,12 +70,16 @@ def numbers_of(line: bytes) -> Sequence[int]:
 def pick(line: Mapping[str, Any], request_id: str) -> Receipt | None:
     """One request's part of a decoded line."""
     wanted, names = request_id[PREFIX:], line["n"]
-    place = next((at // COUNT for at in range(0, len(names), COUNT) if names[at : at + COUNT] == wanted), None)
-    if place is None:
+    at = names.find(wanted)
+    while at % COUNT and at >= 0:  # across the border of two
+        at = names.find(wanted, at + 1)
+    if at < 0:
         return None
-    counts = line.get("r")
+    place, counts = at // COUNT, line.get("r")
     first, rows = (sum(counts[:place]), counts[place]) if counts else (place, 1)
     shared = Shared(line["s"], line["v"], line["a"], line.get("p", 1.0))
     labels = line["l"][first : first + rows] if "l" in line else None
-    members = {name: values[first : first + rows] for name, values in line.get("m", {}).items()}
+    members = _NONE
+    if "m" in line:
+        members = {name: values[first : first + rows] for name, values in line["m"].items()}
     return Receipt(request_id, shared, line["t"], rows, labels, members)

@@ -76,9 +76,12 @@ class Receipts:
         places = {}
         for request_id in request_ids:
             names = self._names.get(request_id[:PREFIX])
-            if names is not None and len(request_id) == PREFIX + COUNT:
+            if names is None or len(request_id) != PREFIX + COUNT:
+                continue
+            if len(names) > 1:
                 last = bisect_right(names, f"{request_id[:PREFIX]}-{request_id[PREFIX:]}{SUFFIX}") - 1
-                places[request_id] = names[max(0, last) : max(0, last) + 1 + LATER]
+                names = names[max(0, last) : max(0, last) + 1 + LATER]
+            places[request_id] = names
         return places
 
     def _look(self, places: Mapping[str, list[str]]) -> dict[str, Receipt]:
@@ -176,6 +179,12 @@ class Part:
     def lines_for(self, number: int) -> Iterable[int]:
         """Lines that may hold a call, the likely ones first."""
         first = bisect_left(self._so_far, number)  # in no line before that one
+        lowest, highest = self._lowest, self._highest
+        if first < len(lowest) and lowest[first] == number == highest[first]:
+            return (first,)  # the call has a line of its own
+        return self._lines_from(first, number)
+
+    def _lines_from(self, first: int, number: int) -> Iterable[int]:
         lowest, highest = self._lowest, self._highest
         end = min(first + FEW, len(lowest))
         yield from (index for index in range(first, end) if lowest[index] <= number <= highest[index])

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from aimass.database.feedback_tables import FeedbackRow, FeedbackSumRow, RefusedFeedbackRow
+from aimass.database.tables import Base
 from aimass.monitoring.feedback.feedback import Feedback
 
 HOUR_S = 3600
@@ -17,6 +18,8 @@ LOOKED_UP = 400  # request ids in one query
 SUMS = ("labelled", "right", "rewards", "reward_total", "reward_square")
 SUM_KEY = ("service", "revision", "hour")
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+TABLE = Base.metadata.tables[FeedbackRow.__tablename__]
 
 Place = tuple[str, int, str]  # request id, row, kind
 
@@ -44,7 +47,7 @@ def store(session: Session, items: Sequence[Feedback]) -> int:
         _unset(session, sorted(change.replaced))
         held = change.newest
         rows = [{**_columns(item), "is_newest": held[_place(item)] == item.key} for item in change.fresh.values()]
-        session.execute(insert(FeedbackRow), rows)
+        session.execute(insert(TABLE), rows)  # the mapper has nothing to add, and takes its time
     if change.sums:
         table, new = FeedbackSumRow, (query := dialect(FeedbackSumRow)).excluded
         more = {name: getattr(table, name) + getattr(new, name) for name in SUMS}

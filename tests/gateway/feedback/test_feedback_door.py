@@ -139,6 +139,25 @@ async def test_a_batch_counts_and_each_bad_item_fails_only_itself(
         (b'{"request_id": "%b", "row": 0, "label": 1, "idempotency_key": "a\\u0000b"}', 400, "idempotency_key"),
         (b'{"request_id": "%b", "row": 0, "label": 1, "idempotency_key": "a\\nb"}', 400, "idempotency_key"),
         (b'{"request_id": "%b", "row": 0, "label": 1, "idempotency_key": "a\\u0085"}', 400, "idempotency_key"),
+        (b'{"request_id": "%b", "row": 0, "label": 1, "idempotency_key": null}', 400, "idempotency_key"),
+        (
+            b'{"request_id": "%b", "row": 0, "label": 1, "idempotency_key": "' + b"k" * 129 + b'"}',
+            400,
+            "idempotency_key",
+        ),
+        (b'{"request_id": "%b", "row": 0, "label": [1]}', 400, "label"),
+        (b'{"request_id": "%b", "row": 0, "label": {"class": 1}}', 400, "label"),
+        (b'{"request_id": "%b", "row": 0, "label": 18446744073709551616}', 400, "label"),
+        (b'{"request_id": "%b", "row": 0, "label": "' + b"x" * 257 + b'"}', 400, "label"),
+        (b'{"request_id": "%b", "row": 0, "reward": "1"}', 400, "reward"),
+        (b'{"request_id": "%b", "row": 0, "reward": null}', 400, "reward"),
+        (b'{"request_id": "%b", "row": 0, "reward": -Infinity}', 400, "body"),
+        (b'{"request_id": "%b", "row": true, "label": 1}', 400, "row"),
+        (b'{"request_id": "%b", "row": 0.0, "label": 1}', 400, "row"),
+        (b'{"request_id": "%b", "row": 2, "label": 1}', 400, "row"),
+        (b'{"request_id": "%b", "row": 18446744073709551615, "label": 1}', 400, "row"),
+        (b'{"request_id": 7, "row": 0, "label": 1}', 400, "request_id"),
+        (b'{"request_id": "%b\\u0000", "row": 0, "label": 1}', 404, "request_id"),
         (b'{"row": 0, "label": 1}', 400, "request_id"),
         (b'{"request_id": "%b0", "row": 0, "label": 1}', 404, "request_id"),
         (b'{"items": [], "row": "%b"}', 400, "row"),
@@ -153,6 +172,20 @@ async def test_a_bad_item_alone_is_told_what_is_wrong(
     request_id = await _predict(client)
     answer = await client.post(PATH, content=sent.replace(b"%b", request_id.encode()))
     assert (answer.status_code, answer.json()["field"]) == (status, field)
+    assert 10 < len(answer.json()["error"]) < 200
+    assert "\n" not in answer.json()["error"]
+
+
+async def test_of_a_name_that_is_there_twice_the_last_counts_as_in_every_call(
+    client: httpx.AsyncClient, gateway: Gateway, database: Database
+) -> None:
+    request_id = await _predict(client)
+    twice = f'{{"request_id": "{request_id}", "row": 1, "label": "no", "row": 0, "label": {LABELS[0]}}}'
+    answer = await client.post(PATH, content=twice)
+    assert (answer.status_code, answer.json()["items"][0]["row"]) == (202, 0)
+    _take(gateway.folder, database)
+    with database.reading() as session:
+        assert quality(session, "iris")[1].right == 1
 
 
 async def test_another_accounts_answer_is_as_unknown_as_any(client: httpx.AsyncClient) -> None:
