@@ -2,9 +2,13 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aimass.cli import terminal
-from aimass.core.errors import Invalid
+from aimass.core.errors import Conflict, Invalid
+
+if TYPE_CHECKING:
+    from aimass.client.control import Control
 
 FORMS = {".csv": "csv", ".npz": "npz", ".parquet": "parquet"}
 
@@ -31,6 +35,8 @@ def propose(service: str, output: Path | None, rollout: bool, as_json: bool) -> 
     from aimass.client.control import Control
 
     with Control() as control:
+        if rollout:
+            _refuse_beside_another(control, service)
         found = control.propose_weights(service)
         if output is not None:
             try:
@@ -63,3 +69,13 @@ def propose(service: str, output: Path | None, rollout: bool, as_json: bool) -> 
         terminal.say(f"wrote {output}; deploy it by hand, or under guards: --rollout")
     else:
         terminal.say("\n" + found["document"])
+
+
+def _refuse_beside_another(control: "Control", service: str) -> None:
+    """``Conflict`` before anything is deployed, so that no revision is left that nobody asked for."""
+    going = next((item["rollout"] for item in control.services() if item["name"] == service), None)
+    if going is not None and going["is_active"]:
+        raise Conflict(
+            f"{service} revision {going['revision']} is being rolled out; end that first: aimass promote {service}, or "
+            f"aimass abort {service}"
+        )
