@@ -1,6 +1,10 @@
 """On a real platform: answers, what was right about them told by every way, and what the command line makes of it."""
 
 import json
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -9,13 +13,16 @@ import pytest
 
 from aimass.client import Client
 from aimass.core.errors import Invalid, NotFound
+from aimass.core.home import Home
 from aimass.core.statistics.intervals import wilson
+from aimass.testing.faults.database_away import database_away
 from aimass.testing.running import RunningPlatform
 from tests.control.feedback.coin import DOCUMENT, FACTORS, SENT, TRUTH, model, scores
-from tests.e2e.e2e_kit import aimass, eventually, told
+from tests.e2e.e2e_kit import aimass, deploy_scaling, eventually, told
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 ROWS = 3  # in a call
+METERED = "select request_id from usage_events where key_id = ?"
 
 
 def test_labels_come_back(platform: RunningPlatform, tmp_path: Path) -> None:
@@ -90,3 +97,62 @@ def _learn(platform: RunningPlatform, tmp_path: Path) -> None:
         share * scores(SENT, factor) for share, factor in zip(found["weights"]["proposed"], (2, -1), strict=True)
     )
     np.testing.assert_allclose(answer["probabilities"], mixed / sum(found["weights"]["proposed"]), atol=1e-5)
+    _roll_out(platform, answer.request_id)
+
+
+def _roll_out(platform: RunningPlatform, request_id: str) -> None:
+    """What was learnt goes out under guards, and nothing is left of a second try beside it."""
+    items = [{"request_id": request_id, "row": row, "label": str(label)} for row, label in enumerate(TRUTH)]
+    with Client(platform.url, platform.key) as client:
+        assert [outcome.error for outcome in client.feedback_items(items)] == [None] * len(TRUTH)
+    eventually(lambda: told(platform, "feedback", "coin")["waiting_bytes"] == 0)
+    learn = ("feedback", "coin", "--propose-weights", "--rollout")
+    begun = told(platform, *learn)
+    assert (begun["revision"], begun["proposed_revision"], begun["rollout"]["state"]) == (2, 3, "running")
+    second = aimass(platform, *learn)
+    assert second.returncode == 1 and "coin revision 3 is being rolled out; end that first" in second.stderr
+    told(platform, "promote", "coin")
+    shares = begun["weights"]["proposed"]
+    with Client(platform.url, platform.key) as client:
+        answer = client.predict("coin", SENT)
+        with pytest.raises(NotFound):
+            client.metadata("coin", 4)
+    assert answer.revision == 3
+    mixed = sum(share * scores(SENT, factor) for share, factor in zip(shares, (2, -1), strict=True))
+    np.testing.assert_allclose(answer["probabilities"], mixed / sum(shares), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_minute_without_the_database_loses_and_doubles_nothing(platform: RunningPlatform, tmp_path: Path) -> None:
+    deploy_scaling(platform, tmp_path, "away", 3.0)
+    with platform.control() as control:
+        key = control.create_key("away", ["predict", "feedback"])
+    ids: list[str] = []
+    with Client(platform.url, key["secret"]) as client:
+
+        def tell() -> None:
+            asked = [client.predict("away", [[1.0, 2.0]]).request_id for _ in range(20)]
+            items = [{"request_id": request_id, "row": 0, "reward": 1.0} for request_id in asked]
+            for sent in (items, items[:3]):  # some of them again
+                assert [outcome.error for outcome in client.feedback_items(sent)] == [None] * len(sent)
+            ids.extend(asked)
+
+        tell()
+        with database_away(Home(platform.home)):
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                tell()
+        tell()
+    once = dict.fromkeys(ids, 1)
+    eventually(lambda: told(platform, "feedback", "away")["waiting_bytes"] == 0, 120)
+    (revision,) = told(platform, "feedback", "away")["revisions"]
+    assert revision["rewards"] == revision["reward_total"] == len(ids) == len(once)
+    assert _counted(platform, "select request_id from feedback where service = ?", "away") == once
+    eventually(lambda: len(_counted(platform, METERED, key["id"])) >= len(ids), 120)
+    assert _counted(platform, METERED, key["id"]) == once
+
+
+def _counted(platform: RunningPlatform, query: str, value: str) -> Counter[str]:
+    address = f"file:{Home(platform.home).database}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True, timeout=30)) as database:
+        return Counter(row[0] for row in database.execute(query, (value,)))
