@@ -22,6 +22,7 @@ from aimass.gateway.metrics import Metrics
 from aimass.gateway.protocols.oip import InferRequest
 from aimass.gateway.residency.asleep import Asleep, AsleepPlan
 from aimass.gateway.routes import Endpoint, Target
+from aimass.gateway.watching import tell
 from aimass.metering.journal import Journal, unmetered
 from aimass.monitoring.recorder import Recorder
 from aimass.serving.engine.flow import Flow
@@ -305,6 +306,7 @@ class Inference:
             except AimassError as error:
                 for job in metered:
                     job.error = error
+        tell([job for job in jobs if job.error is None])
         return [self._reply(job) if job.error is None else job.error for job in jobs]
 
     def _encode(self, job: Job) -> bytes:
@@ -330,8 +332,6 @@ class Inference:
             target.series.degraded += 1
         if self._recorder.wants(call.started + job.total_s):
             self._recorder.record(trace_of(job))
-        for watcher in target.watchers:
-            watcher.answered(job)
         return job.answer
 
 

@@ -17,7 +17,6 @@ from aimass.monitoring.feedback.book import Books
 from aimass.monitoring.feedback.receipt import PREFIX, Shared, encode
 
 GATHER_S = 0.005  # a write for each round of a busy event loop costs every call of W1 a twentieth of its time
-GATHER_CALLS, GATHER_BYTES = 256, 2**20  # of one revision: then they are written at once
 
 
 class ReceiptWatching:
@@ -32,7 +31,7 @@ class ReceiptWatching:
     def watcher(self, target: Target) -> "ReceiptWatcher":
         known = self._watchers.get(target)
         if known is None:
-            known = self._watchers[target] = ReceiptWatcher(target, self._begun, self.flush)
+            known = self._watchers[target] = ReceiptWatcher(target, self._begun)
         return known
 
     def flush(self) -> None:
@@ -57,24 +56,19 @@ class ReceiptWatching:
 class ReceiptWatcher:
     """Of one revision."""
 
-    def __init__(self, target: Target, begun: Callable[["ReceiptWatcher"], None], flush: Callable[[], None]) -> None:
+    def __init__(self, target: Target, begun: Callable[["ReceiptWatcher"], None]) -> None:
         private = _private(target.payloads)
         label = label_spec(target.signature)
         self._service, self._revision = target.service, target.revision
         self._label = label.name if label is not None and label.name not in private else ""
         self._members = tuple(name for name in target.feedback.get("members", ()) if name not in private)
-        self._begun, self._flush = begun, flush
+        self._begun = begun
         self._held: list[Job] = []
-        self._held_bytes = 0
 
-    def answered(self, job: Job) -> None:
-        held = self._held
-        if not held:
+    def answered(self, jobs: Sequence[Job]) -> None:
+        if not self._held:
             self._begun(self)
-        held.append(job)
-        self._held_bytes += job.call.received + job.size
-        if len(held) >= GATHER_CALLS or self._held_bytes > GATHER_BYTES:
-            self._flush()
+        self._held += jobs
 
     def failed(self, call: Call, status: int, error: str) -> None:
         """Without an answer there is nothing to give feedback on."""
@@ -82,7 +76,7 @@ class ReceiptWatcher:
     def lines(self, at: float) -> Iterator[tuple[str, bytes, str]]:
         """What its request ids begin with, a line of receipts, the highest request id in it; of all that it holds, and
         then holds no more."""
-        held, self._held, self._held_bytes = self._held, [], 0
+        held, self._held = self._held, []
         groups: dict[tuple[str, str, float], list[Job]] = {}
         for job in held:
             call = job.call

@@ -1,5 +1,6 @@
 """Hands calls to the payload log: a sample of the answered ones by their ids, and those that failed, up to a rate."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -58,9 +59,10 @@ class PayloadWatcher:
         self._tokens = ERRORS_PER_S
         self._filled_at = clock.monotonic()
 
-    def answered(self, job: Job) -> None:
-        if place(job.call.request_id) < self._sample:
-            self._offer(job.call, trace_of(job), self._sent(job), job.outputs)
+    def answered(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if place(job.call.request_id) < self._sample:
+                self._offer(job.call, trace_of(job), self._sent(job), job.outputs)
 
     def failed(self, call: Call, status: int, error: str) -> None:
         if not self._may_fail():

@@ -1,7 +1,7 @@
 """One shadow in one replica: which calls it takes, and what waits for it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -107,10 +107,12 @@ class Mirror:
         self._most = max(lane.limit for lane in lanes)
         self._take = take
 
-    def answered(self, job: "Job") -> None:
-        at = place(job.call.request_id)
-        if at < self._most:
-            self._take(self, job, at)
+    def answered(self, jobs: Sequence["Job"]) -> None:
+        most = self._most
+        for job in jobs:
+            at = place(job.call.request_id)
+            if at < most:
+                self._take(self, job, at)
 
     def copy(self, job: "Job", at: int) -> None:
         """Offer the call to the lanes that take it."""

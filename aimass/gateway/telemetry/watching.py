@@ -1,5 +1,6 @@
 """Hands calls whose traces are sampled to the export of spans; where none is set up, nothing looks on."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -47,11 +48,11 @@ class SpanWatching:
     def watcher(self, target: Target) -> "SpanWatching":
         return self
 
-    def answered(self, job: Job) -> None:
-        call = job.call
-        parent = self._find(call.headers)
-        if parent is not None and self._export.has_room(parent):
-            self._offer(call, trace_of(job), parent)
+    def answered(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            parent = self._find(job.call.headers)
+            if parent is not None and self._export.has_room(parent):
+                self._offer(job.call, trace_of(job), parent)
 
     def failed(self, call: Call, status: int, error: str) -> None:
         endpoint, target = call.endpoint, call.target
