@@ -65,10 +65,14 @@ def bars(record: dict[str, Any], columns: int = terminal.WIDTH) -> list[str]:
     us = record["us"]
     rest = max(0, us["total"] - sum(us.get(stage, 0) for stage, _ in _STAGES))
     has_run = rest < us["total"]
-    bar_lines = [_Line("arrive" if has_run else "all of it", rest, 0, "on its way in" if has_run else "")]
+    is_whole = not record.get("error")  # of a call that failed while it ran, no more than its run is known
+    bar_lines = [_Line("arrive", rest, 0, "on its way in" if is_whole else "read, waited")]
+    if not has_run:
+        bar_lines = [_Line("all of it", rest, 0, "")]
     at = rest
     for stage, what in _STAGES if has_run else ():
-        bar_lines.append(_Line(stage, us.get(stage, 0), at, what))
+        if us.get(stage) or is_whole:
+            bar_lines.append(_Line(stage, us.get(stage, 0), at, what))
         if stage == "run":
             bar_lines += [_node_line(node, at) for node in _nodes(record)]
         at += us.get(stage, 0)

@@ -93,11 +93,11 @@ class SpanExport:
 
     def _send(self) -> None:
         calls = [self._calls.popleft() for _ in range(min(CALLS_SENT, len(self._calls)))]
-        why = ""
+        why, self._said.first = "", ""
         try:
             spans = [span for call in calls for span in spans_of(call, self._source, self._new_id)]
             if self._exporter.export(spans) is not SpanExportResult.SUCCESS:
-                why = self._said.last
+                why = self._said.first or "it did not say why"
         except Exception as error:  # noqa: BLE001 - nobody else would hear of it, and the next spans must go on
             why = f"{type(error).__name__}: {error}"
         if why:
@@ -121,10 +121,10 @@ class SpanExport:
 
 
 class _Said(logging.Filter):
-    """Keeps what the exporter complains of for our one line, instead of a line for each try."""
+    """Keeps what the exporter complained of first, for our one line instead of a line for each try."""
 
-    last = "it did not say why"
+    first = ""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        self.last = record.getMessage()
+        self.first = self.first or record.getMessage()
         return False

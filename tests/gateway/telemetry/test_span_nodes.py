@@ -82,4 +82,5 @@ async def test_a_node_that_did_not_answer_in_time_is_seen(tmp_path: Path, collec
     assert said(stuck)["error.type"] == "cut_off"
     assert stuck.end_time_unix_nano > spans["node quick"].end_time_unix_nano
     drawn = {words[0]: text for text in bars(line) if (words := text.split())}
+    assert list(drawn) == ["arrive", "run", "quick", "stuck", "total"]
     assert drawn["stuck"].endswith("no answer") and not drawn["quick"].endswith("no answer")
