@@ -323,7 +323,7 @@ class GatewayApp:
         if ours is not error or isinstance(error, Bug):
             _log.error("request %s failed", call.request_id, exc_info=error)
         error.__traceback__ = None  # its frames hold the call's plan, until the next collection of garbage
-        answer, size = call.codec.refuse(ours, call.request_id)
+        answer, size = call.codec.refuse(ours, call.request_id, call.target.revision if call.target else 0)
         self._note(call, STATUS[ours.kind], ours.kind.value, str(ours), size)
         return answer
 

@@ -127,8 +127,8 @@ class Codec(Protocol):
     def write(self, job: Job) -> tuple[Answer, int]:
         """The answer to a job that ran, and its size in bytes."""
 
-    def refuse(self, error: AimassError, request_id: str) -> tuple[Answer, int]:
-        """The answer to an error, and its size in bytes."""
+    def refuse(self, error: AimassError, request_id: str, revision: int) -> tuple[Answer, int]:
+        """The answer to an error of a revision (0: of none), and its size in bytes."""
 
 
 @dataclass(frozen=True)

@@ -250,3 +250,15 @@ async def test_a_fault_of_ours_is_500_and_says_no_more_than_its_name(
     assert answer.json()["kind"] == "bug"
     assert "AttributeError" in answer.json()["error"]
     assert answer.headers["x-aimass-request-id"] in caplog.text
+    assert answer.headers["x-aimass-revision"] == "1"
+
+
+async def test_a_refusal_names_the_revision_that_was_chosen_and_none_before_that(client: httpx.AsyncClient) -> None:
+    bad = await client.post(INFER, json=body([["no number", 1, 2, 3]]))
+    late = await client.post(INFER, json=body(), headers={"x-aimass-deadline-ms": "0"})
+    nobody = await client.post(INFER, json=body(), headers={"authorization": "Bearer unknown"})
+    elsewhere = await client.post("/v2/models/none/infer", json=body())
+    statuses = [answer.status_code for answer in (bad, late, nobody, elsewhere)]
+    named = [answer.headers.get("x-aimass-revision") for answer in (bad, late, nobody, elsewhere)]
+    assert statuses[:1] + statuses[2:] == [400, 401, 404] and statuses[1] in (400, 504)
+    assert named == ["1", "1", None, None]

@@ -108,8 +108,8 @@ class OipOverGrpc:
         return Answered(body, trailers), len(body)
 
     @staticmethod
-    def refuse(error: AimassError, request_id: str) -> tuple[Refused, int]:
-        return Refused(error, trailers_of(error, request_id)), len(str(error))
+    def refuse(error: AimassError, request_id: str, revision: int) -> tuple[Refused, int]:
+        return Refused(error, trailers_of(error, request_id, revision)), len(str(error))
 
 
 GRPC = OipOverGrpc()

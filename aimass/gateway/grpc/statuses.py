@@ -21,9 +21,12 @@ STATUS = {
 Trailers = tuple[tuple[str, str], ...]
 
 
-def trailers_of(error: AimassError, request_id: str) -> Trailers:
-    """Kind, field and request; and when to try again, in the words that gRPC's own retries heed."""
+def trailers_of(error: AimassError, request_id: str, revision: int) -> Trailers:
+    """Kind, field, request, and the revision where one was chosen; and when to try again, in the words that gRPC's own
+    retries heed."""
     found = [("x-aimass-kind", error.kind.value), ("x-aimass-request-id", request_id)]
+    if revision:
+        found.append(("x-aimass-revision", str(revision)))
     if error.field:
         found.append(("x-aimass-field", _plain(error.field)))
     if error.retry_after_s > 0:

@@ -48,7 +48,7 @@ class Arrays:
             )
         return ArraysAnswer(outputs, job.call.request_id, target.revision, target.plan.plan, job.degraded), size
 
-    def refuse(self, error: AimassError, request_id: str) -> tuple[AimassError, int]:
+    def refuse(self, error: AimassError, request_id: str, revision: int) -> tuple[AimassError, int]:
         return error, len(str(error))
 
 

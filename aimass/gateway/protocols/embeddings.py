@@ -104,8 +104,8 @@ class Embeddings:
         return Reply(target.json_head, body, job.call.request_id, extra), len(body)
 
     @staticmethod
-    def refuse(error: AimassError, request_id: str) -> tuple[Reply, int]:
-        ours = refusal(error, request_id)
+    def refuse(error: AimassError, request_id: str, revision: int) -> tuple[Reply, int]:
+        ours = refusal(error, request_id, revision)
         kind, code = TYPES.get(error.kind, OTHER)
         if error.kind is Kind.NOT_FOUND and error.field == MODEL:
             code = "model_not_found"

@@ -97,9 +97,11 @@ def as_ours(error: Exception) -> AimassError:
     return Bug(f"the platform failed ({type(error).__name__}); its home's logs have the traceback, by the request id")
 
 
-def refusal(error: AimassError, request_id: str) -> Reply:
-    """OIP's ``error``, and beside it the kind, the field and the request."""
+def refusal(error: AimassError, request_id: str, revision: int = 0) -> Reply:
+    """OIP's ``error``, and beside it the kind, the field, the request and, where one was chosen, the revision."""
     headers = [JSON]
+    if revision:
+        headers.append((b"x-aimass-revision", b"%d" % revision))
     if error.retry_after_s > 0:
         headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after_s // 1))))
     if error.kind is Kind.UNAUTHENTICATED:

@@ -44,8 +44,8 @@ class OipOverHttp:
         return Reply(head, body, call.request_id, extra), len(body)
 
     @staticmethod
-    def refuse(error: AimassError, request_id: str) -> tuple[Reply, int]:
-        reply = refusal(error, request_id)
+    def refuse(error: AimassError, request_id: str, revision: int) -> tuple[Reply, int]:
+        reply = refusal(error, request_id, revision)
         return reply, len(reply.body)
 
 

@@ -122,6 +122,7 @@ async def test_bad_input_is_named(channel: grpc.aio.Channel, gateway: Gateway, n
     assert expected in details
     assert trailers["x-aimass-kind"] == "invalid"
     assert trailers["x-aimass-request-id"]
+    assert trailers.get("x-aimass-revision", "1") == "1"  # what is no message came to no revision
     assert not gateway.events()
 
 
@@ -248,7 +249,9 @@ async def test_a_deadline_ends_a_call(channel: grpc.aio.Channel, gateway: Gatewa
 
 
 async def test_a_deadline_that_is_no_number_is_named(channel: grpc.aio.Channel) -> None:
-    code, details, _ = await refusal(infer(channel)(request(), metadata=(*KEY, ("x-aimass-deadline-ms", "soon"))))
+    call = infer(channel)(request(), metadata=(*KEY, ("x-aimass-deadline-ms", "soon")))
+    code, details, trailers = await refusal(call)
+    assert trailers["x-aimass-revision"] == "1"
     assert (code, "'soon'" in details) == (INVALID, True)
 
 
