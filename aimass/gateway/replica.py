@@ -43,6 +43,7 @@ from aimass.serving.autoscaling.base import IN_FLIGHT, P95_S
 from aimass.serving.executor import Executor
 from aimass.serving.loader import load
 from aimass.serving.marks.marks import Marks
+from aimass.serving.nodes.environment import spare_collections
 from aimass.serving.nodes.link import find_link
 from aimass.serving.nodes.senders import Senders
 from aimass.serving.own_address import keep_to_own_address
@@ -111,6 +112,7 @@ class Gateway:
         self._door: Door | None = None
         self._grpc: GrpcDoor | None = None
         await self._first_state()
+        spare_collections()
         if settings.ingress == "own":
             tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
             self._door = Door(self.gateway, settings.host, settings.port, tls, direct_protocol(self.gateway))

@@ -16,6 +16,7 @@ from aimass.serving.batching.rules import Rules
 from aimass.serving.layout import Layout
 from aimass.serving.loader import Around, LoadedPlan, bare, load
 from aimass.serving.marks.marks import Marks
+from aimass.serving.nodes.environment import spare_collections
 from aimass.serving.nodes.runner import Runner
 from aimass.serving.nodes.wire import Errand, Greeting, Outcome, revision_of
 from aimass.serving.own_address import keep_to_own_address
@@ -35,6 +36,7 @@ class Node:
         load = self._marks.guard(revision_of(context.app_name) or (context.app_name, 0), load_node)
         plan = await asyncio.to_thread(load, home, Layout.from_json(layout), gpus)
         self._runner = Runner(name, plan, rules, SystemClock())
+        spare_collections()
 
     async def __del__(self) -> None:
         if hasattr(self, "_runner"):
