@@ -112,7 +112,6 @@ class Gateway:
         self._door: Door | None = None
         self._grpc: GrpcDoor | None = None
         await self._first_state()
-        spare_collections()
         if settings.ingress == "own":
             tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
             self._door = Door(self.gateway, settings.host, settings.port, tls, direct_protocol(self.gateway))
@@ -235,6 +234,7 @@ class Gateway:
             self._apply(GatewayState.loads(path.read_bytes()))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._loading.settle(), FIRST_LOAD_S)
+        spare_collections()
 
     async def _sync_forever(self) -> None:
         while True:
