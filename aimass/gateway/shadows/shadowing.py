@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5  # so long calls gather before they run together: on a machine without a processor to spare each turn of
 # the thread costs callers some 5 ms, for it changes places with the event loop a dozen times, whatever it runs
-COPY_S, PENDING, PENDING_BYTES = 0.01, 256, 2**20  # so long, so many, so large: then calls are copied
+COPY_S, PENDING, PENDING_BYTES = 0.05, 256, 2**20  # so long, so many, so large: then calls are copied
 LONE_S = 1.0  # at most so often a shadow's calls are timed, which takes two runs more
 LEAST_S = 0.005  # the least between two batches
 LATE_S = 0.025  # the event loop is overloaded when a timer of its comes so late: a busy one needs some 5 ms a round
