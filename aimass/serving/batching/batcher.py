@@ -208,6 +208,8 @@ class Batcher:
     def _back(self, trip: Trip, outputs: Batch, error: BaseException | None) -> None:
         now = self._clock.monotonic()
         self._out.remove(trip)
+        for entry in trip.entries:
+            entry.trip = None  # else both wait for a look for garbage, with all that they hold
         if error is None:
             error = self._deliver(trip, outputs, now)
         if error is not None:

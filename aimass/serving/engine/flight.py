@@ -105,6 +105,7 @@ class Flight:
         if self._timer is not None:
             self._timer.cancel()
         self._stop()
+        self.root = None  # else both wait for a look for garbage, with all that they hold
 
     def _stop(self) -> None:
         if self.root is not None:

@@ -156,6 +156,8 @@ class Rounds:
                 self._start([passage])
             return
         self.under_way -= len(passages)
+        for passage in passages:
+            passage.company = None  # else both wait for a look for garbage, with all that they hold
         there = [passage for passage in passages if not passage.is_gone]
         if error is not None:
             for passage in there:

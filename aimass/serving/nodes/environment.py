@@ -23,9 +23,10 @@ FAST_SERVE = {
 PRIORITY = {"RAY_worker_niceness": "0"}
 """Ray runs workers at niceness 15, where all else on the machine, its own daemons included, goes before callers."""
 
-THRESHOLDS = (20_000, 10, 10)
+THRESHOLDS = (5_000, 10, 10)
 """New containers before a look at the youngest, such looks before one at the middle, these before one at all. Python's
-own 700 are there after some 50 calls that wait for something, and these leave no cycles behind."""
+own 700 are there after some 50 calls that wait for something. Only calls that fail or are cancelled leave cycles, which
+hold their inputs until then: so no more."""
 
 
 def spare_collections() -> None:
