@@ -1,6 +1,7 @@
 """Writes a receipt of every answered call: behind the answer, for all calls of some milliseconds at once."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,7 +17,10 @@ from aimass.graph.graph import LABEL
 from aimass.monitoring.feedback.book import Books
 from aimass.monitoring.feedback.receipt import PREFIX, Shared, encode
 
+Shapes = tuple[tuple[int, ...], ...]
 GATHER_S = 0.005  # a write for each round of a busy event loop costs every call of W1 a twentieth of its time
+
+_log = logging.getLogger(__name__)
 
 
 class ReceiptWatching:
@@ -39,8 +43,14 @@ class ReceiptWatching:
         waiting, self._waiting = self._waiting, []
         at = self._clock.now()
         by_prefix: dict[str, list[tuple[bytes, str]]] = {}
-        for watcher in waiting:
-            for prefix, line, highest in watcher.lines(at):
+        for watcher, jobs in [(watcher, watcher.take()) for watcher in waiting]:
+            try:
+                lines = list(watcher.lines(jobs, at))
+            except Exception:  # noqa: BLE001 - one service's outputs must not cost another's receipts
+                self._books.lose(len(jobs))
+                _log.exception("%d receipts of service %r cannot be made", len(jobs), watcher.service)
+                continue
+            for prefix, line, highest in lines:
                 by_prefix.setdefault(prefix, []).append((line, highest))
         for prefix, found in by_prefix.items():
             highest = max(highest for _, highest in found)
@@ -59,7 +69,7 @@ class ReceiptWatcher:
     def __init__(self, target: Target, begun: Callable[["ReceiptWatcher"], None]) -> None:
         private = _private(target.payloads)
         label = label_spec(target.signature)
-        self._service, self._revision = target.service, target.revision
+        self.service, self._revision = target.service, target.revision
         self._label = label.name if label is not None and label.name not in private else ""
         self._members = tuple(name for name in target.feedback.get("members", ()) if name not in private)
         self._begun = begun
@@ -73,20 +83,24 @@ class ReceiptWatcher:
     def failed(self, call: Call, status: int, error: str) -> None:
         """Without an answer there is nothing to give feedback on."""
 
-    def lines(self, at: float) -> Iterator[tuple[str, bytes, str]]:
-        """What its request ids begin with, a line of receipts, the highest request id in it; of all that it holds, and
-        then holds no more."""
+    def take(self) -> list[Job]:
+        """All that it holds, which it then holds no more."""
         held, self._held = self._held, []
-        groups: dict[tuple[str, str, float], list[Job]] = {}
-        for job in held:
+        return held
+
+    def lines(self, jobs: Sequence[Job], at: float) -> Iterator[tuple[str, bytes, str]]:
+        """What request ids begin with, a line of receipts, the highest request id in it."""
+        groups: dict[tuple[str, str, float, Shapes], list[Job]] = {}
+        for job in jobs:
             call = job.call
             assert call.key is not None
-            groups.setdefault((call.request_id[:PREFIX], call.key.account, call.probability), []).append(job)
-        for (prefix, account, share), jobs in groups.items():
-            yield prefix, self._line(jobs, account, share, at), max([job.call.request_id for job in jobs])
+            shapes = tuple([job.outputs[name].shape[1:] for name in self._members]) if self._members else ()
+            groups.setdefault((call.request_id[:PREFIX], call.key.account, call.probability, shapes), []).append(job)
+        for (prefix, account, share, _), alike in groups.items():
+            yield prefix, self._line(alike, account, share, at), max([job.call.request_id for job in alike])
 
     def _line(self, jobs: list[Job], account: str, share: float, at: float) -> bytes:
-        shared = Shared(self._service, self._revision, account, share)
+        shared = Shared(self.service, self._revision, account, share)
         requests = [(job.call.request_id, job.request.rows) for job in jobs]
         labels = _labels([job.outputs[self._label] for job in jobs]) if self._label else None
         members = {name: _joined([job.outputs[name] for job in jobs]) for name in self._members}

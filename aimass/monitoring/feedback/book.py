@@ -73,6 +73,10 @@ class Books:
         """Lines that the disk did not take."""
         return self._lost_before + sum(book.lost for book in self._books.values())
 
+    def lose(self, count: int) -> None:
+        """So many could not be made."""
+        self._lost_before += count
+
     def of(self, prefix: str) -> Book:
         if prefix not in self._books:
             if len(self._books) == BOOKS:
