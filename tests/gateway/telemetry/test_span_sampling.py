@@ -1,12 +1,15 @@
 """Which calls become spans: as OpenTelemetry's own sampler and reader of headers decide."""
 
+import logging
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
+from opentelemetry.trace import TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from aimass.gateway.telemetry.sampling import Sampler
@@ -22,6 +25,17 @@ ANY_HEADER = st.one_of(
     st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=60),
 )
 
+MEMBER = st.from_regex(r"[a-c][_0-9a-z*/-]{0,3}(@[a-z])?=[ -~\x80-\xff]{0,4}[!-~]", fullmatch=True)
+ANY_STATE = st.one_of(
+    st.lists(MEMBER | st.sampled_from(["", " ", "\t", "a=1 ", "A=1", "0=", "0@a=1", "b==", "a"]), max_size=34).map(
+        ",".join
+    ),
+    st.integers(30, 34).map(lambda count: ",".join(f"k{index}=v" for index in range(count))),
+    st.integers(250, 258).map(lambda count: "k" * count + "=v"),
+    st.integers(250, 258).map(lambda count: "k=" + "v" * count),
+    st.text(st.characters(codec="latin-1"), max_size=60),
+)
+
 
 @given(ANY_HEADER)
 def test_the_header_is_read_as_opentelemetry_reads_it(value: str) -> None:
@@ -34,6 +48,42 @@ def test_the_header_is_read_as_opentelemetry_reads_it(value: str) -> None:
             theirs.span_id,
             theirs.trace_flags.sampled,
         )
+
+
+@given(ANY_STATE)
+def test_a_state_goes_on_as_opentelemetry_reads_it_where_it_can(value: str) -> None:
+    parent = read_traceparent(f"00-{TRACE}-{CALLER}-01".encode())
+    assert parent is not None
+    said = parent.within(value.encode("latin-1")).state
+    logger = logging.getLogger("opentelemetry.trace.span")
+    logger.disabled = True
+    try:
+        theirs = TraceState.from_header([value])
+    finally:
+        logger.disabled = False
+    is_whole = len(value) <= 512
+    assert dict(TraceState.from_header([said])) == (dict(theirs) if is_whole else {})
+    assert said in (value, ""), "nothing of it is made by us"
+
+
+STRANGER = {"authorization": "Bearer aim_wrong"}
+
+
+@pytest.mark.parametrize(
+    "state", ["no such thing", "A=1", "a=1,a=2", "a=" + "b" * 600, ",".join(f"k{n}=1" for n in range(33))]
+)
+async def test_nobody_writes_into_the_replicas_log_by_a_state(
+    gateway: Gateway, plan: LoadedPlan, collector: Collector, caplog: pytest.LogCaptureFixture, state: str
+) -> None:
+    headers = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": state}
+    with caplog.at_level(logging.WARNING), sending(gateway, collector):
+        gateway.serve(plan)
+        async with connect(gateway.app) as client:
+            for more in ({}, STRANGER):
+                await client.post(INFER, json=body(), headers={**headers, **more})
+    assert {span.trace_state for span in collector.spans()} == {""}
+    assert len(collector.spans()) == 5 + 1, "an answer and a refusal"
+    assert caplog.records == []
 
 
 class _Sure(Random):
