@@ -48,7 +48,8 @@ async def test_one_that_refuses_gets_the_next_calls_once_it_takes_them(
         assert collector.spans() == [] and collector.asked >= 2
         collector.status = 200
         await _ask(gateway, 1)
-    assert len(collector.spans()) == 5 and gateway.metrics.spans_lost == 40
+        collector.wait_for(lambda: len(collector.spans()) == 5)
+    assert gateway.metrics.spans_lost == 40
     (line,) = caplog.records
     assert line.name == OURS and "400" in line.getMessage(), "one line, with the reason"
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from aimass.cli.requests.trace import bars
-from aimass.core.clock import SystemClock
+from aimass.core.clock import Clock, SystemClock
 from aimass.core.policies import NodePolicy
 from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceState
 from aimass.graph.graph import Graph
@@ -15,16 +15,17 @@ from tests.gateway.telemetry.collector import Collector, check_tree, said
 from tests.gateway.telemetry.spans_kit import SAMPLED, TRACE, sending
 from tests.serving.engine.engine_graphs import combine, graph, layout_of, model
 from tests.serving.engine.faulty import FINE, GONE, SILENT, Faulty, Made, faulty
+from tests.serving.virtual_time import run
 
 X = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [0.2, 0.3, 0.5]}
 KIND = {"name": "kind", "datatype": "INT64", "shape": [1], "data": [0]}
 
 
 async def _ask(
-    folder: Path, collector: Collector, found: Graph, remotes: dict[str, Faulty], **limits: Any
+    folder: Path, collector: Collector, found: Graph, remotes: dict[str, Faulty], clock: Clock, **limits: Any
 ) -> tuple[int, dict[str, Any]]:
     """The status of one sampled call, and its line in the request log."""
-    gateway, made = Gateway(folder), Made(found, SystemClock(), remotes)
+    gateway, made = Gateway(folder, clock), Made(found, clock, remotes)
     revision = RevisionState(1, "d", layout_of(found, remotes.__contains__).to_json())
     service = ServiceState("s", "default", Limits(**limits), {1: 100.0}, (revision,))
     with sending(gateway, collector):
@@ -44,7 +45,7 @@ async def test_tries_and_stand_ins_are_events_of_the_nodes_span(tmp_path: Path, 
         combine("vote", "big", "slow"),
     )
     remotes = faulty("big", GONE) | faulty("small") | faulty("slow", SILENT, FINE)
-    status, line = await _ask(tmp_path, collector, found, remotes)
+    status, line = await _ask(tmp_path, collector, found, remotes, SystemClock())
     assert status == 200
     check_tree(collector.spans())
     spans = collector.trace(TRACE)
@@ -70,10 +71,10 @@ async def test_tries_and_stand_ins_are_events_of_the_nodes_span(tmp_path: Path, 
     assert below[2].startswith("small stands in, ")
 
 
-async def test_a_node_that_did_not_answer_in_time_is_seen(tmp_path: Path, collector: Collector) -> None:
+def test_a_node_that_did_not_answer_in_time_is_seen(tmp_path: Path, collector: Collector) -> None:
     found = graph(model("quick", "x"), model("stuck", "x"), combine("vote", "quick", "stuck"))
     remotes = faulty("quick") | faulty("stuck", SILENT)
-    status, line = await _ask(tmp_path, collector, found, remotes, deadline_ms=80)
+    status, line = run(lambda loop: _ask(tmp_path, collector, found, remotes, loop, deadline_ms=80))
     assert status == 504
     root = check_tree(collector.spans())
     spans = collector.trace(TRACE)
