@@ -14,8 +14,8 @@ from aimass.storage.base import ArtifactStore
 
 @dataclass(frozen=True)
 class Context:
-    """Built once per process; ``by`` names the caller of one request. An operator sees what is any account's; so does
-    the platform itself."""
+    """Built once per process; ``by`` names the caller of one request. An operator sees what is any account's; so
+    does the platform itself, where it says so."""
 
     settings: Settings
     database: Database
@@ -26,7 +26,7 @@ class Context:
     turns: Turns
     who: str = "aimass"
     account: AccountId = DEFAULT_ACCOUNT
-    is_operator: bool = True
+    is_operator: bool = False
 
     def by(self, who: str, account: AccountId, is_operator: bool = False) -> "Context":
         """The same for a caller."""

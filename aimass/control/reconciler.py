@@ -62,7 +62,15 @@ class Reconciler:
         home.journal.mkdir(parents=True, exist_ok=True)
         clock = SystemClock()
         self._context = Context(
-            settings, database, open_store(home), clock, self, RayJobs(home), Turns(database, clock), who="reconciler"
+            settings,
+            database,
+            open_store(home),
+            clock,
+            self,
+            RayJobs(home),
+            Turns(database, clock),
+            who="reconciler",
+            is_operator=True,
         )
         self._lease = Lease(database, LEADER, clock)
         self._lease.keep()

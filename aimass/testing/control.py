@@ -125,4 +125,5 @@ def context_in(settings: Settings, clock: Clock) -> tuple[Context, InProcessPush
     database = open_database(settings.database_url)
     store = open_store(settings.home)
     pusher, jobs = InProcessPusher(database, store, settings.home.cache), PretendedJobs()
-    return Context(settings, database, store, clock, pusher, jobs, Turns(database, clock)), pusher, jobs
+    turns = Turns(database, clock)
+    return Context(settings, database, store, clock, pusher, jobs, turns, is_operator=True), pusher, jobs

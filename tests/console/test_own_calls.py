@@ -16,6 +16,7 @@ from aimass.core.ids import AccountId
 from aimass.database.tables import RunRow
 from aimass.monitoring.payloads.log import Taken, open_log
 from aimass.monitoring.payloads.secrets import Private
+from aimass.monitoring.payloads.spill import FOLDER, set_aside
 from aimass.monitoring.recorder import Recorder
 from aimass.testing.desk import Desk, service_document
 
@@ -73,6 +74,17 @@ async def test_another_accounts_key_neither_sees_nor_removes_payloads(desk: Desk
     desk.clock.advance(1)
     await http.delete("/payloads", headers=mine)
     assert (await http.get("/payloads/twice", headers=mine)).status_code == 404
+
+
+async def test_what_was_set_aside_is_an_operators_to_remove(desk: Desk, http: httpx.AsyncClient) -> None:
+    aside = desk.settings.home.payloads / FOLDER / "1.part.aside"
+    aside.parent.mkdir(parents=True)
+    aside.write_bytes(b"nobody can say whose")
+    assert set_aside(aside.parent) == [aside]
+    mine, eves, operators = _keys(desk)
+    for who, stays in ((eves, True), (mine, True), (operators, False)):
+        assert (await http.delete("/payloads", headers=who)).status_code == 200
+        assert aside.exists() is stays
 
 
 async def test_logs_are_of_the_accounts_keys_and_of_its_services(desk: Desk, http: httpx.AsyncClient) -> None:
@@ -138,7 +150,7 @@ async def test_another_accounts_runs_are_hidden_and_its_models_stay(desk: Desk, 
     run = {"recipe": "r", "recipe_text": "", "recipe_digest": "", "status": "failed", "created_at": 1.0}
     with desk.context.database.session() as session:
         session.add(RunRow(id="run-1", account="default", **run, **nothing))
-    assert [(await http.get("/runs", headers=who)).json() for who in (eves,)] == [[]]
+    assert (await http.get("/runs", headers=eves)).json() == []
     for who in (mine, operators):
         assert [item["id"] for item in (await http.get("/runs", headers=who)).json()] == ["run-1"]
     for method, path in (("GET", ""), ("GET", "/logs"), ("GET", "/report"), ("POST", "/cancel")):

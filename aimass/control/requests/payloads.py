@@ -70,10 +70,11 @@ def export(context: Context, service: str) -> Iterator[bytes]:
 
 
 def clean(context: Context, service: str = "") -> dict[str, Any]:
-    """Remove all that is kept of a service, or of every one that the account has."""
+    """Remove all that is kept of a service, or of every one that the account has. What was set aside may be any
+    account's: for an operator it goes too, else with its day."""
     with context.database.reading() as session:
         own = [find_own(session, context, service).name] if service else own_services(session, context)
-    freed = retention.clean(context.settings.home.payloads, own, context.clock.now())
+    freed = retention.clean(context.settings.home.payloads, own, context.clock.now(), context.is_operator)
     return {"service": service or None, "bytes": freed, "message": f"nothing is kept of {service or 'any service'} now"}
 
 

@@ -61,9 +61,9 @@ def sweep(folder: Path, keeps: Mapping[str, Keep], now: float) -> int:
     return freed
 
 
-def clean(folder: Path, names: Collection[str], now: float) -> int:
-    """Remove all of these services; the bytes of their files. Replicas let go of the rest within seconds. What was set
-    aside goes too: whose it is cannot be read."""
+def clean(folder: Path, names: Collection[str], now: float, with_aside: bool = False) -> int:
+    """Remove all of these services; the bytes of their files. Replicas let go of the rest within seconds.
+    ``with_aside``: what was set aside goes too; whose it is cannot be read."""
     mark(folder, names, now)
     freed = 0
     for name in names:
@@ -72,7 +72,7 @@ def clean(folder: Path, names: Collection[str], now: float) -> int:
                 freed += path.stat().st_size
                 path.unlink()
         _remove_empty(folder / f"service={name}")
-    for path in set_aside(folder / FOLDER):
+    for path in set_aside(folder / FOLDER) if with_aside else ():
         path.unlink(missing_ok=True)
     return freed
 
