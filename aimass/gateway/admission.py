@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from aimass.core.errors import Denied, Limited, Unauthenticated
+from aimass.core.ids import DEFAULT_ACCOUNT
 from aimass.gateway.state import KeyState
 
 ALL_SCOPES = "admin"
@@ -19,6 +20,7 @@ class Key:
         self.account = state.account
         self.scopes = frozenset(state.scopes)
         every = ALL_SCOPES in self.scopes
+        self.is_operator = every and state.account == DEFAULT_ACCOUNT
         self.can_predict = every or "predict" in self.scopes
         self.expires_at = state.expires_at if state.expires_at is not None else float("inf")
         self.used = 0
@@ -113,3 +115,12 @@ def require(key: Key, *scopes: str) -> None:
     """Any one of ``scopes``, or ``Denied``."""
     if ALL_SCOPES not in key.scopes and key.scopes.isdisjoint(scopes):
         raise Denied(f"key {key.id} lacks the scope {' or '.join(scopes)}; use another key or give it the scope")
+
+
+def require_operator(key: Key) -> None:
+    """An operator's key, or ``Denied``."""
+    if not key.is_operator:
+        raise Denied(
+            f"key {key.id} is no operator's, and /metrics counts every account's calls; use an admin key, or ask on "
+            "loopback, where none is needed"
+        )

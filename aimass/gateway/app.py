@@ -13,7 +13,7 @@ from aimass.core.errors import AimassError, Bug, NotFound, SlowBody, TooLarge, U
 from aimass.core.events import Trace
 from aimass.core.ids import RevisionId
 from aimass.core.settings import Settings
-from aimass.gateway.admission import Keys, require
+from aimass.gateway.admission import Keys, require, require_operator
 from aimass.gateway.infer import Answer, Call, Codec, Headers, Inference, Job, Parts
 from aimass.gateway.metrics import render
 from aimass.gateway.protocols.embeddings import EMBEDDINGS, describe_model, find_endpoint, list_models, open_body
@@ -38,7 +38,7 @@ CALLS = 2**31  # then ids begin anew, well before their count would need a ninth
 GONE = 499  # nginx's number for a caller that closed the connection
 LOOPBACK = ("127.0.0.1", "::1")
 OPENAI = "/v1/"  # paths whose answers and errors are in OpenAI's shape
-SCOPES = {"metrics": ("read",), "embed": ("predict",), "feedback": ("feedback",)}
+SCOPES = {"embed": ("predict",), "feedback": ("feedback",)}
 """Of verbs that need one of them, where not just any will do."""
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
@@ -237,7 +237,10 @@ class GatewayApp:
         call.key = key = self._keys.find(call.headers.get(b"authorization", b""), self._time())
         key.spend(call.started)
         call.endpoint = endpoint = table.find(method, path)
-        require(key, *SCOPES.get(endpoint.verb, ("predict", "read")))
+        if endpoint.verb == "metrics":
+            require_operator(key)
+        else:
+            require(key, *SCOPES.get(endpoint.verb, ("predict", "read")))
 
     async def _read_body(self, call: Call, receive: Any) -> bytes | None:
         limit = self._settings.max_body_bytes

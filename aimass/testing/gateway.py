@@ -204,6 +204,13 @@ async def connect(app: GatewayApp, way: str = "memory") -> AsyncIterator[httpx.A
             yield client
 
 
+async def metrics_of(app: GatewayApp) -> str:
+    """``/metrics`` as it is on loopback, without a key."""
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        return (await client.get("/metrics")).text
+
+
 @contextmanager
 def full_after(size_bytes: int) -> Iterator[None]:
     """No file of this process can grow beyond this size: a real write stops there, as it does on a full disk."""

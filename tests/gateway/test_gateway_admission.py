@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -73,9 +74,6 @@ async def test_a_revoked_key_stops_with_the_state_that_leaves_it_out(gateway: Ga
         (("predict",), "/v2/models/iris", 200),
         (("read",), "/v2/models/iris", 200),
         (("train",), "/v2/models/iris", 403),
-        (("read",), "/metrics", 200),
-        (("admin",), "/metrics", 200),
-        (("predict",), "/metrics", 403),
     ],
 )
 async def test_scopes(still: Gateway, plan: LoadedPlan, scopes: tuple[str, ...], path: str, status: int) -> None:
@@ -85,6 +83,21 @@ async def test_scopes(still: Gateway, plan: LoadedPlan, scopes: tuple[str, ...],
         assert answer.status_code == status
         if status == 403:
             assert "lacks the scope" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "account", "status"),
+    [(("admin",), "default", 200), (("read", "predict"), "default", 403), (("read",), "bob", 403)],
+)
+async def test_from_afar_metrics_are_an_operators(
+    still: Gateway, plan: LoadedPlan, scopes: tuple[str, ...], account: str, status: int
+) -> None:
+    still.serve(plan, replace(key(scopes=scopes), account=account))
+    async with connect(still.app) as client:
+        answer = await client.get("/metrics")
+        assert answer.status_code == status
+        if status == 403:
+            assert "is no operator's" in answer.json()["error"] and "aimass_" not in answer.text
 
 
 async def test_metrics_are_open_on_loopback(gateway: Gateway) -> None:

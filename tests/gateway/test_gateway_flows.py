@@ -19,7 +19,7 @@ from aimass.core.policies import Breaker, NodePolicy
 from aimass.gateway.protocols.http import Reply
 from aimass.gateway.state import GatewayState, Limits, RevisionState, ServiceState
 from aimass.graph.graph import LABEL, MEMBER, PROBABILITIES, Graph
-from aimass.testing.gateway import BEARER, INFER, Gateway, StubPlan, body, connect, key, open_door
+from aimass.testing.gateway import BEARER, INFER, Gateway, StubPlan, body, connect, key, metrics_of, open_door
 from tests.serving.engine.engine_graphs import cascade, combine, graph, layout_of, model, predict
 from tests.serving.engine.engine_graphs import rows as made_rows
 from tests.serving.engine.faulty import FINE, GONE, SHAPE, SILENT, Faulty, Made, faulty
@@ -98,7 +98,7 @@ async def test_an_answer_that_lost_a_member_says_so_everywhere(tmp_path: Path, w
     async with connect(gateway.app, way) as client:
         whole = await client.post(INFER_S, content=_content(batch))
         lacking = await client.post(INFER_S, content=_content(batch))
-        told = _Metrics((await client.get("/metrics")).text)
+        told = _Metrics(await metrics_of(gateway.app))
     np.testing.assert_allclose(_outputs(whole)[PROBABILITIES], (members["a"] + members["b"]) / 2, rtol=1e-5)
     np.testing.assert_allclose(_outputs(lacking)[PROBABILITIES], members["b"], rtol=1e-5)
     assert "x-aimass-degraded" not in whole.headers
@@ -202,7 +202,7 @@ async def test_a_cascades_pass_rate_and_a_breakers_state_are_metrics(tmp_path: P
     unsure = int((predict("small")({"0": batch["x"]})[PROBABILITIES].max(axis=1) < 0.7).sum())
     async with connect(gateway.app) as client:
         answer = await client.post(INFER_S, content=_content(batch))
-        told = _Metrics((await client.get("/metrics")).text)
+        told = _Metrics(await metrics_of(gateway.app))
     assert (answer.status_code, answer.headers["x-aimass-degraded"]) == (200, "big")
     assert told("node_rows_total", node="gate", port="0") == 40 - unsure
     assert told("node_rows_total", node="gate", port="1") == unsure
@@ -219,7 +219,7 @@ async def test_a_cascade_in_one_process_counts_its_rows_too(tmp_path: Path) -> N
     async with connect(gateway.app) as client:
         for _ in range(2):
             assert (await client.post(INFER_S, content=_content(batch))).status_code == 200
-        told = _Metrics((await client.get("/metrics")).text)
+        told = _Metrics(await metrics_of(gateway.app))
     assert told("node_rows_total", node="gate", port="0") == 2 * (40 - unsure)
     assert told("node_rows_total", node="gate", port="1") == 2 * unsure
     assert told("degraded_total") == 0

@@ -14,7 +14,7 @@ from aimass.gateway.state import ReplicaReport
 from aimass.serving.engine.counts import RETRIES, NodeCounts
 from aimass.serving.engine.counts import ROWS as ROWS_BY_PORT
 from aimass.serving.resilience.breaker import BreakerState
-from aimass.testing.gateway import INFER, ROWS, Gateway, body, connect
+from aimass.testing.gateway import INFER, ROWS, Gateway, body, connect, metrics_of
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -39,7 +39,7 @@ async def test_the_door_tells_what_it_answered_and_refused(gateway: Gateway) -> 
         await client.post(INFER, json={})
         await client.post("/v2/models/none/infer", json=body())
         await client.post(INFER, json=body(), headers={"authorization": ""})
-        samples = _parse((await client.get("/metrics")).text)
+        samples = _parse(await metrics_of(gateway.app))
     one = {"service": "iris", "revision": "1"}
     assert _value(samples, "aimass_requests_total", **one, code="200") == 3
     assert _value(samples, "aimass_requests_total", **one, code="400") == 1
@@ -60,7 +60,7 @@ async def test_an_unknown_service_makes_no_label(gateway: Gateway) -> None:
     async with connect(gateway.app) as client:
         for index in range(5):
             await client.post(f"/v2/models/none-{index}/infer", json=body())
-        assert "none-" not in (await client.get("/metrics")).text
+        assert "none-" not in await metrics_of(gateway.app)
 
 
 async def test_the_text_of_all_replicas_is_asked_for_and_the_own_is_the_fallback(gateway: Gateway) -> None:
@@ -70,11 +70,10 @@ async def test_the_text_of_all_replicas_is_asked_for_and_the_own_is_the_fallback
     async def away() -> bytes:
         raise ConnectionError("the reconciler is away")
 
-    async with connect(gateway.app) as client:
-        gateway.app.whole_metrics = whole
-        assert (await client.get("/metrics")).text == "all 1\n"
-        gateway.app.whole_metrics = away
-        assert "aimass_replicas 1.0" in (await client.get("/metrics")).text
+    gateway.app.whole_metrics = whole
+    assert await metrics_of(gateway.app) == "all 1\n"
+    gateway.app.whole_metrics = away
+    assert "aimass_replicas 1.0" in await metrics_of(gateway.app)
 
 
 def _counted(answers: list[tuple[str, float, int]], in_flight: int = 0) -> Snapshot:
