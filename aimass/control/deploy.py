@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from aimass.control.context import Context
 from aimass.control.leases.turns import STORED
 from aimass.control.pushing import Acknowledged
+from aimass.control.requests.owned import is_own
 from aimass.control.revisions import planning
 from aimass.control.revisions.loading import killed, unheard, wait
 from aimass.control.revisions.machine_file import machine_of
@@ -199,7 +200,7 @@ def _store(context: Context, drafted: planning.Draft, planned: planning.Planned,
 
 def _check_own(session: Session, context: Context, service: str) -> None:
     row = session.get(ServiceRow, service)
-    if row is not None and row.account != context.account:
+    if row is not None and not is_own(context, row.account):
         raise Conflict(f"service {service} belongs to another account; choose another name")
 
 

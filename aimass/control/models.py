@@ -17,8 +17,9 @@ from aimass.control.requests.owned import is_own
 from aimass.control.revisions.standing import standings
 from aimass.control.shadows.stored import standing_shadows
 from aimass.core.batch import Array
+from aimass.core.clock import Clock
 from aimass.core.errors import Denied, Invalid
-from aimass.core.ids import Digest
+from aimass.core.ids import AccountId, Digest
 from aimass.database.tables import ModelRow, RevisionRow
 from aimass.registry import aliases, artifacts, catalog, versions
 from aimass.registry.submit import Submission, submit_file
@@ -61,19 +62,19 @@ def add(context: Context, name: str, file: Upload, check: Upload | None = None) 
         path = Path(folder) / (PurePath(file.name).name or "model")
         path.write_bytes(file.data)
         submission = Submission(name, path, rows=rows)
-        return _version(submit_file(context.database, context.store, submission, context.account, context.clock))
+        return _version(submit_file(context.database, context.store, submission, *_owner(context, name)))
 
 
 def quantize(context: Context, name: str, number: int, min_cosine: float) -> dict[str, Any]:
     """Register a sentence model's version in 8 bits, if each sample text keeps ``min_cosine`` to its vector."""
-    owner = (context.account, context.clock)
+    owner = _owner(context, name)
     return _version(quantize_version(context.database, context.store, (name, number), min_cosine, owner))
 
 
 def halve(context: Context, name: str, number: int, check: Upload | None) -> dict[str, Any]:
     """Register a version in FP16, if it agrees on the rows of ``check`` (made-up ones without)."""
     rows = None if check is None else read_rows(check)
-    owner = (context.account, context.clock)
+    owner = _owner(context, name)
     return _version(halve_version(context.database, context.store, (name, number), rows, owner))
 
 
@@ -133,6 +134,13 @@ def _check_own(session: Session, context: Context, name: str) -> None:
     row = session.get(ModelRow, name)
     if row is not None and not is_own(context, row.account):
         raise Denied(f"model {name} belongs to another account; change it with a key of that one")
+
+
+def _owner(context: Context, name: str) -> tuple[AccountId, Clock]:
+    """Whose the model's next version is: an operator adds to what is another account's, and it stays that one's."""
+    with context.database.reading() as session:
+        row = session.get(ModelRow, name)
+    return AccountId(row.account) if row is not None and context.is_operator else context.account, context.clock
 
 
 def _live_refs(session: Session) -> set[str]:

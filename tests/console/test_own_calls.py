@@ -18,7 +18,7 @@ from aimass.monitoring.payloads.log import Taken, open_log
 from aimass.monitoring.payloads.secrets import Private
 from aimass.monitoring.payloads.spill import FOLDER, set_aside
 from aimass.monitoring.recorder import Recorder
-from aimass.testing.desk import Desk, service_document
+from aimass.testing.desk import Desk, service_document, times
 
 SCOPES = ["predict", "feedback", "read", "deploy", "train"]  # all but admin
 MINE = "mine-1"
@@ -164,6 +164,23 @@ async def test_another_accounts_runs_are_hidden_and_its_models_stay(desk: Desk, 
         refused = await http.request(method, path, headers=eves, json=body)
         assert (refused.status_code, refused.json()["kind"]) == (403, "denied"), (method, path)
     assert (await http.get("/models/double", headers=mine)).json()["aliases"] == {"champion": 1}
+
+
+async def test_an_operator_changes_what_is_anothers_and_it_stays_theirs(desk: Desk, http: httpx.AsyncClient) -> None:
+    mine, eves, operators = _keys(desk)
+    for who, status in ((eves, 200), (mine, 409), (operators, 200)):
+        file = {"file": ("hers.onnx", times(3.0))}
+        assert (await http.post("/models/hers/versions", headers=who, files=file)).status_code == status
+    assert [(item["name"], item["account"]) for item in (await http.get("/models", headers=mine)).json()] == [
+        ("double", "default"),
+        ("hers", "eve"),
+    ]
+    for who, ref, revision in ((eves, "hers@1", 1), (mine, "hers@2", 0), (operators, "hers@2", 2)):
+        document = {"document": service_document(ref, "hers")}
+        answer = await http.post("/services", headers=who, json=document)
+        assert answer.status_code == (409 if not revision else 200) and answer.json().get("revision", 0) == revision
+    assert (await http.get("/services/hers", headers=eves)).json()["weights"] == {"2": 100.0}
+    assert (await http.get("/services/hers", headers=mine)).status_code == 404
 
 
 async def test_a_key_of_another_account_is_made_by_an_operator_only(desk: Desk, http: httpx.AsyncClient) -> None:

@@ -1,7 +1,7 @@
 """The payload log as verbs: what is kept of each service, take it along, remove it; and its upkeep."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from aimass.control.context import Context
 from aimass.control.requests.owned import find_own, own_services, seen_services
 from aimass.control.revisions.standing import standings
 from aimass.core.errors import Conflict, NotFound
-from aimass.database.tables import RevisionRow, ServiceRow
+from aimass.database.tables import RevisionRow
 from aimass.monitoring.payloads import retention
 from aimass.monitoring.payloads.parquet import to_table
 from aimass.monitoring.payloads.reading import files, read_file, spilt
@@ -46,7 +46,8 @@ def show(context: Context, service: str = "") -> list[dict[str, Any]]:
     folder = context.settings.home.payloads
     with context.database.reading() as session:
         seen = [find_own(session, context, service).name] if service else seen_services(session, context)
-        said = {name: _said(session, name) for name in seen}
+        stands = standings(session)
+        said = {name: _said(session, name, stands[name].weights) for name in seen}
     overview = context.pusher.overview()
     dropped = overview.counts.payloads_dropped if overview else {}
     there = retention.services(folder)
@@ -116,12 +117,10 @@ def _each_once(table: "pa.Table") -> "pa.Table":
     return table.take(sorted(first.values()))
 
 
-def _said(session: Session, service: str) -> list[dict[str, Any]]:
+def _said(session: Session, service: str, weights: Mapping[int, float]) -> list[dict[str, Any]]:
     """What the revisions with traffic say of payloads, each with its share in per cent; where none says anything, the
     newest one that did, for what is left of its calls."""
-    query = select(RevisionRow).where(RevisionRow.service == service, RevisionRow.error.is_(None))
-    said = {row.number: row.document.get("payloads") for row in session.scalars(query)}
-    weights = standings(session, service)[service].weights
+    said = _by_revision(session, service)
     shares = {number: weights[number] for number in sorted(weights)}
     if not any(said.get(number) for number in shares):
         shares |= {number: 0.0 for number in [number for number in sorted(said) if said[number]][-1:]}
@@ -129,10 +128,20 @@ def _said(session: Session, service: str) -> list[dict[str, Any]]:
 
 
 def _keeps(session: Session) -> dict[str, Keep]:
-    """By service; where revisions differ, as long and as much as the one that says most."""
+    """By service; as long and as much as the one that says most of those with traffic, those held ready, the one
+    before and the newest, so that no rollback removes at once what the revision that it left keeps."""
     keeps = {}
-    for service in session.scalars(select(ServiceRow.name)):
-        said = [item["payloads"] for item in _said(session, service) if item["payloads"]]
-        if said:
-            keeps[service] = Keep(max(one["keep_days"] for one in said), max(one["keep_mb"] for one in said))
+    for service, stands in standings(session).items():
+        said = _by_revision(session, service)
+        told = [number for number in said if said[number]]
+        counting = [said[number] for number in told if number in (*stands.kept, *stands.good[-1:])]
+        counting = counting or [said[number] for number in told[-1:]]
+        if counting:
+            keeps[service] = Keep(max(one["keep_days"] for one in counting), max(one["keep_mb"] for one in counting))
     return keeps
+
+
+def _by_revision(session: Session, service: str) -> dict[int, Any]:
+    """What each revision without an error says of payloads, by number, ascending."""
+    query = select(RevisionRow).where(RevisionRow.service == service, RevisionRow.error.is_(None))
+    return {row.number: row.document.get("payloads") for row in session.scalars(query.order_by(RevisionRow.number))}
