@@ -110,7 +110,7 @@ def say_failures(services: list[dict[str, Any]]) -> None:
         rollout = item.get("rollout")
         if rollout and rollout["is_active"]:
             said = f"{item['name']} revision {rollout['revision']}: a rollout"
-            torn = f", and nobody can watch it: {rollout['torn']}" if rollout["torn"] else ""
+            torn = f", and nobody can watch it: {rollout['torn']}" if rollout.get("torn") else ""
             terminal.say(f"{said} is {rollout['state']} at {rollout['share']:g} %{torn}")
         elif rollout and rollout["state"] == "returned" and item["revision"] == rollout["baseline"]:
             terminal.say(f"{item['name']} revision {rollout['revision']} was returned by its guards: {rollout['why']}")
@@ -120,7 +120,7 @@ def say_failures(services: list[dict[str, Any]]) -> None:
             last = item["crashes"][-1]
             said = f"{item['name']} revision {last['revision']} killed a replica"
             terminal.say(f"{said} ({last['cause']}, {terminal.when(last['at'])}); the second time it is put aside")
-        for fault in item["faults"]:
+        for fault in item.get("faults", ()):
             ready = " is held ready, but" if fault["held_ready"] else ""
             terminal.say(f"{item['name']} revision {fault['revision']}{ready} {fault['what']}: {fault['reason']}")
 

@@ -236,8 +236,9 @@ class Control(Closing):
     ) -> Json:
         """A new key; the answer holds the secret, which is shown this once and stored nowhere. ``account``: whose it
         is, made if there is none of this name; the caller's own unless given."""
-        body = {"name": name, "scopes": scopes, "rate_per_s": rate_per_s, "expires_at": expires_at, "account": account}
-        return self._call("POST", "/keys", json=body)
+        body = {"name": name, "scopes": scopes, "rate_per_s": rate_per_s, "expires_at": expires_at}
+        whose = {"account": account} if account else {}  # a console before this client's refuses what it does not know
+        return self._call("POST", "/keys", json={**body, **whose})
 
     def revoke_key(self, key_id: str) -> Json:
         return self._call("DELETE", f"/keys/{_id(key_id, 'key')}")

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -116,3 +118,15 @@ def test_admin_has_every_scope_and_others_their_own(database: Database) -> None:
             with pytest.raises(Denied, match=f"needs {scope}"):
                 keys.require_any(reader, [scope])
     keys.require_any(reader, ["deploy", "read"])
+
+
+def test_two_first_keys_at_once_make_one_account(database: Database) -> None:
+    together = Barrier(2)
+
+    def first(_: int) -> bool:
+        together.wait()
+        with database.session() as session:
+            return ensure(session, "bob", ManualClock())[1]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(first, range(2))) == [False, True]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -138,3 +139,17 @@ def test_what_is_no_name_never_becomes_a_path(name: str) -> None:
         for find in (control.run, control.cancel_run, control.revoke_key, control.run_report):
             with pytest.raises(NotFound, match="has the id"):
                 find(name)
+
+
+def test_an_account_is_sent_only_where_one_is_named() -> None:
+    sent: list[Any] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(201, json={})
+
+    with Control("http://127.0.0.1:1", "good") as control:
+        control._http = httpx.Client(base_url=control.url, transport=httpx.MockTransport(take))
+        control.create_key("own", ["predict"])
+        control.create_key("his", ["predict"], account="bob")
+    assert [body.get("account", "unsaid") for body in sent] == ["unsaid", "bob"]

@@ -98,3 +98,9 @@ def test_each_reason_names_its_own_revision(desk: Desk, capsys: pytest.CaptureFi
     desk.pusher.replicas[1].failed["twice/1"] = "no disk"
     say_failures(services.list_services(desk.context))
     assert capsys.readouterr().out == "twice revision 1 cannot be loaded: no disk\n"
+
+
+def test_a_console_from_before_an_upgrade_says_less(capsys: pytest.CaptureFixture[str]) -> None:
+    rollout = {"is_active": True, "revision": 2, "state": "running", "share": 5.0}
+    say_failures([{"name": "twice", "revision": 1, "failed": {}, "rollout": rollout}])
+    assert capsys.readouterr().out == "twice revision 2: a rollout is running at 5 %\n"

@@ -8,6 +8,6 @@ from aimass.control.revisions.standing import Standing, standings
 
 
 def find_own(session: Session, context: Context, service: str) -> Standing:
-    """Where the service stands; ``NotFound`` for one that is not there, ``Denied`` for another account's."""
+    """Where the service stands; ``NotFound`` for one that is not there, or is another account's."""
     owned.find_own(session, context, service)
     return standings(session, service)[service]
