@@ -5,7 +5,8 @@ that dies at any moment leaves the rollout where it was, and the next look, wher
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from aimass.control.revisions.aside import asides, say
 from aimass.control.revisions.standing import Standing, standings
 from aimass.control.rollouts.counting import tally
 from aimass.control.rollouts.deciding import Decision, Progress, decide
-from aimass.control.rollouts.record import ACTIVE, Rollout, State, active, add_move, newest, unreadable, weights
+from aimass.control.rollouts.record import ACTIVE, Rollout, State, active, add_move, newest, read, unreadable, weights
 from aimass.control.traffic import moving
 from aimass.core.errors import AimassError, Invalid
 from aimass.database import state_number
@@ -93,18 +94,18 @@ class Rollouts:
 
     def look(self) -> None:
         """Once at every rollout that goes on."""
+        due: list[tuple[str, int]] = []
         with self._context.database.reading() as session:
-            going = [rollout for rollout in active(session) if self._is_due(session, rollout)]
-        overview = self._context.pusher.overview() if going else None
+            for row in active(session):
+                with _apart(row.service, row.revision):
+                    if self._is_due(session, read(session, row)):
+                        due.append((row.service, row.revision))
+        overview = self._context.pusher.overview() if due else None
         if overview is None:
             return
-        for rollout in going:
-            try:
-                self._look(rollout.service, overview)
-            except AimassError as error:
-                _log.warning("the rollout of %s/%d: %s", rollout.service, rollout.revision, error)
-            except Exception:  # noqa: BLE001 - the others are watched all the same
-                _log.exception("the rollout of %s/%d", rollout.service, rollout.revision)
+        for service, revision in due:
+            with _apart(service, revision):
+                self._look(service, overview)
 
     def _is_due(self, session: Session, rollout: Rollout) -> bool:
         now = self._context.clock.now()
@@ -204,6 +205,17 @@ class Rollouts:
         if after.share == rollout.share or not is_split(now, rollout):
             return 0
         return move_to(session, self._context, after, f"rollout of revision {rollout.revision}: {decision.why}")
+
+
+@contextmanager
+def _apart(service: str, revision: int) -> Iterator[None]:
+    """What goes wrong within concerns that rollout alone: the others are watched all the same."""
+    try:
+        yield
+    except AimassError as error:
+        _log.warning("the rollout of %s/%d: %s", service, revision, error)
+    except Exception:  # noqa: BLE001 - whatever it is
+        _log.exception("the rollout of %s/%d", service, revision)
 
 
 def move_to(session: Session, context: Context, rollout: Rollout, why: str) -> int:

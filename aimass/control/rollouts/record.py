@@ -1,11 +1,12 @@
 """Rollouts as rows: how one stands is its newest move."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from aimass.control.rollouts.plan import Plan
@@ -87,24 +88,28 @@ def newest(session: Session, service: str) -> Rollout | None:
     return read(session, row) if row else None
 
 
-def active(session: Session) -> list[Rollout]:
-    """Those that go on, of all services."""
+def active(session: Session) -> list[RolloutRow]:
+    """Those that go on, of all services, each to be read by itself."""
     lasts = select(func.max(RolloutMoveRow.id)).group_by(RolloutMoveRow.rollout)
-    going = select(RolloutMoveRow.rollout).where(RolloutMoveRow.id.in_(lasts), RolloutMoveRow.state.in_(ACTIVE))
-    return [read(session, row) for row in session.scalars(select(RolloutRow).where(RolloutRow.id.in_(going)))]
+    going = select(RolloutMoveRow.rollout).where(RolloutMoveRow.id.in_(lasts), RolloutMoveRow.state.not_in(_ENDED))
+    return list(session.scalars(select(RolloutRow).where(RolloutRow.id.in_(going))))
 
 
 def read(session: Session, row: RolloutRow) -> Rollout:
-    """How that rollout stands."""
+    """How that rollout stands. One whose state is unknown here, as after a return to an older version, holds."""
     moves = moves_of(session, row.id)
     last = moves[-1]
+    state, stored = _state(last.state), _plan(row)
+    if state is None:
+        unknown = ValueError(f"{last.state!r} is unknown here")
+        stored = unreadable(row.service, row.revision, "the state", unknown)
     return Rollout(
         id=row.id,
         service=row.service,
         revision=row.revision,
         baseline=row.baseline,
-        stored=_plan(row),
-        state=State(last.state),
+        stored=stored,
+        state=state or State.HOLDING,
         step=last.step,
         at_step=next(move.share for move in moves if move.step == last.step),
         began_at=row.created_at,
@@ -112,6 +117,10 @@ def read(session: Session, row: RolloutRow) -> Rollout:
         move=last.id,
         why=last.why,
     )
+
+
+def _state(name: str) -> State | None:
+    return State(name) if name in set(State) else None
 
 
 def _plan(row: RolloutRow) -> Plan | Invalid:
@@ -132,11 +141,17 @@ def unreadable(service: str, revision: int, what: str, error: Exception) -> Inva
 
 def last_said(session: Session, rollout: int) -> list[Any]:
     """What the guards said at the last look; nothing where that cannot be read."""
-    query = select(RolloutMemoryRow.evidence).where(RolloutMemoryRow.rollout == rollout)
+    evidence = cast(RolloutMemoryRow.evidence, Text)
+    return evidence_of(session.scalar(select(evidence).where(RolloutMemoryRow.rollout == rollout)))
+
+
+def evidence_of(stored: str | None) -> list[Any]:
+    """What guards said, from the text in the database; nothing where that cannot be read."""
     try:
-        return list(session.scalar(query) or ())
-    except (TypeError, ValueError):
+        said = json.loads(stored or "[]")
+    except ValueError:
         return []
+    return said if isinstance(said, list) else []
 
 
 def moves_of(session: Session, rollout: int) -> list[RolloutMoveRow]:

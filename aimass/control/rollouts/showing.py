@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
 from aimass.control.context import Context
 from aimass.control.pushing import Acknowledged, Pushed
 from aimass.control.revisions.standing import standings
-from aimass.control.rollouts.record import ACTIVE, Rollout, last_said, moves_of, newest, read
+from aimass.control.rollouts.record import ACTIVE, Rollout, evidence_of, last_said, moves_of, newest, read
 from aimass.core.errors import NotFound
-from aimass.database.rollout_tables import RolloutLookRow, RolloutRow
+from aimass.database.rollout_tables import RolloutLookRow, RolloutMoveRow, RolloutRow
 
 MAX_LOOKS = 600  # that a picture is drawn of
 
@@ -49,8 +49,8 @@ def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
             raise NotFound(f"{service} has had no rollout; start one: aimass rollout {service} REVISION")
         row = session.get_one(RolloutRow, rollout.id)
         plan = None if rollout.torn else row.plan
-        query = select(RolloutLookRow).where(RolloutLookRow.rollout == rollout.id).order_by(RolloutLookRow.at)
-        said = list(session.scalars(query)) if looks else []
+        said = _looks(session, rollout.id) if looks else []
+        grounds = _grounds(session, rollout.id)
         earlier = session.scalars(
             select(RolloutRow).where(RolloutRow.service == service, RolloutRow.id < rollout.id).order_by(RolloutRow.id)
         )
@@ -74,12 +74,14 @@ def show(context: Context, service: str, looks: bool = False) -> dict[str, Any]:
                     "who": move.who,
                     "why": move.why,
                     "at": move.at,
-                    "evidence": move.evidence,
+                    "evidence": evidence_of(grounds[move.id]),
                 }
                 for move in moves_of(session, rollout.id)
             ],
             "guards": last_said(session, rollout.id),
-            "looks": [{"at": item.at, "share": item.share, "guards": item.evidence} for item in _thinned(said)],
+            "looks": [
+                {"at": at, "share": share, "guards": evidence_of(evidence)} for at, share, evidence in _thinned(said)
+            ],
             "earlier": [_brief(read(session, item)) for item in earlier],
         }
 
@@ -102,7 +104,21 @@ def _brief(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _thinned(looks: list[RolloutLookRow]) -> list[RolloutLookRow]:
+def _looks(session: Session, rollout: int) -> list[tuple[float, float, str]]:
+    """When, the candidate's share, and what guards said, as text: a torn one keeps nobody from the others."""
+    row = RolloutLookRow
+    query = select(row.at, row.share, cast(row.evidence, Text)).where(row.rollout == rollout).order_by(row.at)
+    return [(at, share, evidence) for at, share, evidence in session.execute(query)]
+
+
+def _grounds(session: Session, rollout: int) -> dict[int, str]:
+    """What each move was decided on, by its id, as text."""
+    row = RolloutMoveRow
+    found = session.execute(select(row.id, cast(row.evidence, Text)).where(row.rollout == rollout))
+    return {number: evidence for number, evidence in found}
+
+
+def _thinned(looks: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
     """Evenly, and the last one in any case."""
     step = -(-len(looks) // MAX_LOOKS) or 1
     return looks[::-step][::-1]

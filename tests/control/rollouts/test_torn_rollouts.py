@@ -156,6 +156,45 @@ def test_evidence_that_cannot_be_read_keeps_nobody_from_ending_it(two: Stage) ->
     assert weights(two) == {OLD: 100.0}
 
 
+@pytest.mark.parametrize("table", ["rollout_moves", "rollout_looks"])
+@pytest.mark.parametrize("document", ["[", '{"guard": "errors"}', "null"])
+def test_evidence_that_cannot_be_read_is_shown_as_none(stage: Stage, table: str, document: str) -> None:
+    stage.begin(guards=("errors",), least_requests=50, least_s=2.0)
+    stage.look(6, calls=50)
+    whole = show(stage.desk.context, SERVICE, looks=True)
+    told = {"rollout_moves": ("moves", "evidence"), "rollout_looks": ("looks", "guards")}
+    many, word = told[table]
+    assert whole["state"] == "promoted" and whole[many][-1][word] and len(whole["looks"]) > 2
+    tear(stage, table, "evidence", document)
+    torn = show(stage.desk.context, SERVICE, looks=True)
+    assert torn == {**whole, many: [{**item, word: []} for item in whole[many]]}, "the rest as before"
+
+
+def test_a_state_of_a_newer_version_holds_its_own_rollout(two: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    tear(two, "rollout_moves", "state", "resting")
+    why = (
+        "nobody can watch it: the state of the rollout of twice/2 cannot be read from the database (ValueError: "
+        "'resting' is unknown here); give its traffic back with aimass abort twice"
+    )
+    say_failures(services.list_services(two.desk.context))
+    assert f"twice revision 2: a rollout is holding at 10 %, and {why}" in capsys.readouterr().out
+    look_at_other(two)
+    assert (two.shown["state"], weights(two)) == ("holding", {OLD: 90.0, NEW: 10.0})
+    with pytest.raises(Invalid, match="the state of the rollout of twice/2 cannot be read"):
+        verbs.promote(two.desk.context, SERVICE)
+    assert verbs.abort(two.desk.context, SERVICE).weights == {str(OLD): 100.0}
+    assert two.shown["torn"] == ""
+
+
+def test_a_rollout_that_cannot_even_be_read_keeps_nobody_from_the_others(
+    two: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    tear(two, "rollout_moves", "at", "never")
+    look_at_other(two)
+    assert {record.getMessage() for record in caplog.records if record.exc_info} == {"the rollout of twice/2"}
+    assert weights(two) == {OLD: 90.0, NEW: 10.0}
+
+
 def set_guard(stage: Stage, guard: str) -> None:
     with stage.desk.context.database.session() as session:
         row = session.get_one(RolloutRow, 1)
