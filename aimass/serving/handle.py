@@ -119,23 +119,30 @@ class Handle:
         label: int | str | bool | None = None,
         reward: float | None = None,
         idempotency_key: str | None = None,
+        deadline_ms: float | None = None,
     ) -> None:
         """What was right for a row of an earlier answer, or how good it was; see ``client.Client.feedback``.
-        ``Answer.request_of`` says which request a row was in. Not inside an event loop."""
-        (outcome,) = self.feedback_items([item_of(request_id, row, label, reward, idempotency_key)])
+        ``Answer.request_of`` says which request a row was in; ``deadline_ms``: see ``feedback_items``. Not inside an
+        event loop."""
+        item = item_of(request_id, row, label, reward, idempotency_key)
+        (outcome,) = self.feedback_items([item], deadline_ms=deadline_ms)
         if outcome.error is not None:
             raise outcome.error
 
-    def feedback_items(self, items: Iterable[Item]) -> list[Outcome]:
+    def feedback_items(self, items: Iterable[Item], *, deadline_ms: float | None = None) -> list[Outcome]:
         """The same for many, each an object as ``POST /v2/feedback`` takes it; one that is refused fails only itself.
-        Not inside an event loop."""
+        Not inside an event loop.
+
+        ``Timeout`` about a second after ``deadline_ms``; some of it may have been taken then, so what is told again
+        should have its ``idempotency_key``. Without one it waits for as long as the gateway takes.
+        """
         if _inside_a_loop():
             raise Conflict("this is an event loop, which would be blocked; write: await feedback_items_async(items)")
-        return self._run(self._telling(items), None)
+        return self._run(self._telling(items), _until(deadline_ms))
 
-    async def feedback_items_async(self, items: Iterable[Item]) -> list[Outcome]:
+    async def feedback_items_async(self, items: Iterable[Item], *, deadline_ms: float | None = None) -> list[Outcome]:
         """The same, awaited."""
-        return await self._run_async(self._telling(items), None)
+        return await self._run_async(self._telling(items), _until(deadline_ms))
 
     def _run(self, course: Steps[Found], until: float | None) -> Found:
         try:
@@ -177,10 +184,9 @@ class Handle:
         patience_s: float,
         headers: Mapping[str, str] | None,
     ) -> Ask:
-        now = time.monotonic()
-        until = None if deadline_ms is None else now + deadline_ms / 1e3
+        until, patient_until = _until(deadline_ms), time.monotonic() + patience_s
         named = dict(headers or {})
-        return Ask(self.service, self._key, self.revision, tuple(outputs or ()), until, now + patience_s, named)
+        return Ask(self.service, self._key, self.revision, tuple(outputs or ()), until, patient_until, named)
 
     def _find_link(self) -> Link:
         self._link = self._link or self._make_link()
@@ -260,6 +266,11 @@ def _inside_a_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _until(deadline_ms: float | None) -> float | None:
+    """On the monotonic clock."""
+    return None if deadline_ms is None else time.monotonic() + deadline_ms / 1e3
 
 
 def _wait_s(until: float | None) -> float | None:

@@ -1,5 +1,6 @@
 """What was right, told by the handle that asked: by its answers' rows, one and many, blocking and awaited."""
 
+import concurrent.futures
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +10,16 @@ import pytest
 
 from aimass.control.feedback.taking import Taking
 from aimass.core.clock import SystemClock
-from aimass.core.errors import AimassError, Conflict, Denied, Invalid, NotFound
+from aimass.core.errors import AimassError, Conflict, Denied, Invalid, NotFound, Timeout
 from aimass.core.home import Home
 from aimass.core.settings import Settings
 from aimass.database.engine import open_database
 from aimass.database.migrate import migrate
 from aimass.gateway.feedback.opening import OpenFeedback
 from aimass.monitoring.feedback.quality import Quality, quality
+from aimass.serving import handle
 from aimass.testing.gateway import key
-from tests.serving.handles.handle_kit import Other, plan_of
+from tests.serving.handles.handle_kit import Other, Out, plan_of
 
 SENT = [[float(n), 0.0, 0.0, 0.0] for n in range(7)]
 
@@ -93,3 +95,23 @@ def test_what_is_refused_is_the_error_of_every_door(
 def test_an_answer_that_nobody_gave(rated: Other) -> None:
     with pytest.raises(NotFound, match="no answer with the request id"):
         rated.handle().feedback("0" * 27, 0, label=1)
+
+
+async def test_a_gateway_that_does_not_answer_is_waited_for_until_the_deadline(
+    rated: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(body: bytes, key: str) -> Out:
+        return Out(concurrent.futures.Future())
+
+    monkeypatch.setattr(rated, "feedback", silent)
+    monkeypatch.setattr(handle, "GRACE_S", 0.01)
+    monkeypatch.setattr(handle, "_inside_a_loop", bool)  # the same test for both ways
+    item = {"request_id": "0" * 27, "label": 1}
+    for ask in (
+        lambda: rated.handle().feedback("0" * 27, 0, label=1, deadline_ms=10),
+        lambda: rated.handle().feedback_items([item], deadline_ms=10),
+    ):
+        with pytest.raises(Timeout, match="the deadline of this call to 'iris' passed"):
+            ask()
+    with pytest.raises(Timeout, match="the deadline of this call to 'iris' passed"):
+        await rated.handle().feedback_items_async([item], deadline_ms=10)
