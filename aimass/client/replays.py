@@ -27,7 +27,8 @@ class NodeAgain:
 
 @dataclass(frozen=True)
 class Replay:
-    """``same`` by output: ``bits``, ``close`` or ``different``; those that were masked or not answered are left out."""
+    """``same`` by output: ``bits``, ``close`` or ``different``; those that were masked or not answered are left out.
+    ``degraded``: nodes that the answer then had to do without."""
 
     request_id: str
     service: str
@@ -41,6 +42,7 @@ class Replay:
     status: int
     error: str
     us: dict[str, Any]
+    degraded: tuple[str, ...]
 
     @property
     def agrees(self) -> bool:
@@ -83,6 +85,7 @@ def replay(control: Control, request_id: str) -> Replay:
         status=kept["status"],
         error=kept["error"],
         us=kept["us"],
+        degraded=tuple(kept["degraded"]),
     )
 
 

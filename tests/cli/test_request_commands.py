@@ -1,5 +1,7 @@
 """Commands about single calls: bars that add up, and a replay's answer in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,12 +99,16 @@ def test_a_replay_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     found = Replay(
         request_id="r1", service="digits", revision=3, how="sent to revision 3 again", outputs={"y": y},
         logged={"y": y + 1}, same={"y": "different"}, masked=("name",), nodes=(node,), status=200, error="", us={},
+        degraded=("big", "late"),
     )  # fmt: skip
     show(found)
     said = capsys.readouterr().out
     for part in ("digits revision 3: sent to revision 3 again", "y: NOT the same", "name: masked", "scale", "0.25"):
         assert part in said
+    assert "the answer then did without big, late\n" in said and as_plain(found)["degraded"] == ["big", "late"]
     assert not found.agrees
+    show(replace(found, degraded=()))
+    assert "did without" not in capsys.readouterr().out
     assert as_plain(found)["nodes"][0]["outputs"] == {"y": [[1.0, 2.0]]}
 
 

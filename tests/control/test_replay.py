@@ -138,6 +138,13 @@ def test_a_call_that_failed_is_run_again_all_the_same(desk: Desk) -> None:
     assert from_json(found["outside"])["y"].tolist() == (ROWS * 2).tolist()
 
 
+def test_what_an_answer_did_without_is_told(desk: Desk) -> None:
+    verbs.deploy(desk.context, service_document("double@1"))
+    _keep(desk, "poor", ROWS, degraded="big,late")
+    _keep(desk, "whole", ROWS)
+    assert [replay(desk.context, name)["degraded"] for name in ("poor", "whole")] == [["big", "late"], []]
+
+
 def test_a_trace_is_found_in_any_replicas_log_or_by_its_payload(desk: Desk) -> None:
     for index in range(3):
         recorder = Recorder(desk.settings.home.logs, f"replica-{index}", 50.0, desk.clock)

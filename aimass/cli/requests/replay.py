@@ -46,6 +46,7 @@ def as_plain(found: "Replay") -> dict[str, Any]:
         "how": found.how,
         "status": found.status,
         "error": found.error,
+        "degraded": list(found.degraded),
         "same": found.same,
         "masked": list(found.masked),
         "logged": {name: plain_values(array) for name, array in found.logged.items()},
@@ -74,6 +75,8 @@ def show(found: "Replay") -> None:
     terminal.say(f"{found.service} revision {found.revision}: {found.how}")
     if found.status != 200:
         terminal.say(f"the call itself failed with status {found.status}: {found.error}")
+    if found.degraded:
+        terminal.say(f"the answer then did without {', '.join(found.degraded)}")
     for name, how in found.same.items():
         terminal.say(f"{name}: {_SAYS[how]}")
     for name in found.masked:

@@ -49,6 +49,7 @@ def replay(context: Context, request_id: str) -> dict[str, Any]:
         "at": payload.at,
         "status": payload.status,
         "error": payload.error,
+        "degraded": payload.degraded.split(",") if payload.degraded else [],
         "us": {**payload.us, "nodes": dict(payload.nodes_us)},
         "inputs": to_json(inputs),
         "logged": to_json(payload.outputs),
