@@ -28,7 +28,9 @@ def upgrade() -> None:
 
     done = run(home, terminal.step)
     same = done.before == done.after
-    terminal.say(f"AI Mass {done.after} runs{', anew' if same else f' in place of {done.before}'}.")
+    terminal.say(f"AI Mass {done.after} runs{'' if same else f' in place of {done.before}'}.")
+    if done.kept:
+        terminal.say(f"Of this code and these settings already, and left running: {terminal.text(done.kept)}.")
 
 
 def scale(

@@ -79,7 +79,9 @@ def _show(found: dict[str, Any]) -> None:
     terminal.say(f"policy: {found['policy']}{f' ({options})' if options else ''}")
     if found["course"]:
         since = terminal.when(found["course"]["since"])
-        terminal.say(f"moves by itself since {since}; asked for: {_said(found['course']['to'])}")
+        is_there = found["policy"] == "steps" and found["weights"] == found["course"]["to"]
+        moves = "has moved by itself, and is there" if is_there else "moves by itself"
+        terminal.say(f"{moves}, since {since}; asked for: {_said(found['course']['to'])}")
     if found["stuck"]:
         terminal.say(f"stays where it is: {found['stuck']}")
     if found["held_ready"]:

@@ -32,10 +32,11 @@ Step = Callable[[str], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Upgraded:
-    """From which version to which."""
+    """From which version to which; ``kept``: what ran this very code with these settings already, and stayed."""
 
     before: str
     after: str
+    kept: tuple[str, ...] = ()
 
 
 def upgrade(home: Home, step: Step) -> Upgraded:
@@ -57,22 +58,24 @@ def upgrade(home: Home, step: Step) -> Upgraded:
             migrate(database)
             database.close()
         applications = Applications(settings, threading.Lock())
-        with step("Replacing the gateway's replicas"):
-            _roll(applications, APP, size)
+        with step("Bringing the gateway to this code"):
+            kept = () if _roll(applications, APP, size) else ("gateway",)
         with step("Replacing the reconciler"):
             _replace_reconciler(settings)
         with step("Replacing fan-out nodes"):
             _renew_nodes()
-        with step("Replacing the console"):
-            _roll(applications, CONSOLE, size)
+        with step("Bringing the console to this code"):
+            kept = kept if _roll(applications, CONSOLE, size) else (*kept, "console")
     finally:
         ray.shutdown()
     replace(runs, version=aimass.__version__).write(home)
-    return Upgraded(runs.version, aimass.__version__)
+    return Upgraded(runs.version, aimass.__version__, kept)
 
 
-def _roll(applications: Applications, name: str, size: Bounds) -> None:
-    """Each replica is replaced by a new one that answers. Where none does, Serve keeps those before."""
+def _roll(applications: Applications, name: str, size: Bounds) -> bool:
+    """Each replica is replaced by a new one that answers; False: Serve left them, since nothing has changed for them.
+    Where none of the new ones answers, Serve keeps those before."""
+    began = time.time()
     try:
         applications.run([name], size, wait=True)
     except RuntimeError as error:
@@ -80,6 +83,7 @@ def _roll(applications: Applications, name: str, size: Bounds) -> None:
         raise Unavailable(
             f"the new {name} does not start, and the one before goes on: {last}; mend it, then upgrade again"
         ) from error
+    return _is_renewed(details()[name], began)
 
 
 def _settings(home: Home) -> tuple[Settings, Bounds]:

@@ -99,7 +99,7 @@ def _fitting(session: Session, counts: Snapshot, wish: Wish, who: tuple[str, int
         "quality": "" if before.labelled else "has no labels yet; send feedback for its answers",
         "agreement": ""
         if tally(session, counts, service, revision).compared
-        else f"has no rows compared by a shadow yet; begin one: aimass shadow {service} {revision}",
+        else f"has no rows compared by a shadow yet; begin one: aimass shadow {service} {revision} --share 10",
     }
     for name in wish.asked():
         if missing.get(name):
