@@ -103,7 +103,7 @@ def _share(axes: Axes, found: Mapping[str, Any], times: Times) -> None:
         axes.plot(
             [start, end],
             [move["share"]] * 2,
-            color=STATES[state],
+            color=STATES.get(state, MUTED),
             lw=4,
             solid_capstyle="butt",
             clip_on=False,

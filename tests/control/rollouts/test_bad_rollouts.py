@@ -45,7 +45,7 @@ def test_steps_that_make_no_sense(stage: Stage, steps: tuple[float, ...], said: 
         (
             {"guards": ("agreement",)},
             "guard agreement has nothing to go by: twice has no rows compared by a shadow yet; begin one: "
-            "aimass shadow twice 2, or leave it out",
+            "aimass shadow twice 2 --share 10, or leave it out",
         ),
         ({"tolerances": {"quality": 0.1}}, "guard quality has nothing to go by"),
         ({"guards": ("errors",), "tolerances": {"cost": 0.1}}, "guard cost is given a tolerance and is not asked for"),
