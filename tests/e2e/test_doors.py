@@ -37,6 +37,7 @@ def deploy_by_command(platform: RunningPlatform, folder: Path) -> None:
     assert json.loads(done.stdout)["outputs"]["y"] == [[2.0, 4.0]]
 
 
+@pytest.mark.slow
 def test_two_files_make_both_doors_speak_https(
     tmp_path: Path, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def _a_replica_starts_before_its_artifacts_are_there(platform: RunningPlatform) 
     eventually(lambda: replicas() == [(started, 1, 0)])
 
 
+@pytest.mark.slow
 def test_ray_serves_own_ingress_answers_as_our_door_does(tmp_path: Path) -> None:
     with running(tmp_path / "home", ingress="serve") as platform:
         deploy_by_command(platform, tmp_path)

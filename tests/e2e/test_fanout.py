@@ -115,6 +115,7 @@ def test_a_node_without_replicas_holds_its_calls_until_one_has_come(platform: Ru
     end(platform, "sleeper")
 
 
+@pytest.mark.slow
 def test_a_node_grows_with_its_calls_and_shrinks_again(platform: RunningPlatform, tmp_path: Path) -> None:
     """Few calls are out for each replica, so what autoscaling sees must count those that wait at senders."""
     size = "{min: 1, max: 3, target_ongoing: 4, policy_options: {cooldown_s: 2}}"

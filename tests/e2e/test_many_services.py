@@ -39,6 +39,7 @@ async def _ask(platform: RunningPlatform, calls: int) -> Counter[str]:
     return found
 
 
+@pytest.mark.slow
 def test_services_share_what_memory_there_is(tmp_path: Path) -> None:
     with running(tmp_path / "home", gateway_memory_bytes=BOUND) as platform, platform.control() as control:
         for name, factor in FACTORS.items():

@@ -110,6 +110,7 @@ def test_a_graph_moves_between_plans_without_a_lost_call(platform: RunningPlatfo
     eventually(lambda: not pids_of(platform, "ray::ServeReplica:moving-r"), 60)
 
 
+@pytest.mark.slow
 def test_doctor_measures_and_explain_says_how_far_off(platform: RunningPlatform, models: None, tmp_path: Path) -> None:
     path = tmp_path / "service.yaml"
     path.write_text(document("auto"))

@@ -158,6 +158,7 @@ def test_kill_9_of_it_all_then_up_restores(tmp_path: Path) -> None:
         bystander.communicate()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_restored_is_said_and_deploying_it_again_mends_it(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.path.mkdir(mode=0o755)
@@ -275,6 +276,7 @@ def test_beside_a_foreign_ray_ours_keeps_to_itself(tmp_path: Path) -> None:
         assert foreign.stdout.readline() == "42\n"
 
 
+@pytest.mark.slow
 def test_down_from_another_terminal_while_fan_out_nodes_work(tmp_path: Path) -> None:
     """Every call that was taken is answered: nodes go after the gateway has finished its calls on them."""
     platform = start(tmp_path / "home")
