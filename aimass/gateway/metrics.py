@@ -290,7 +290,7 @@ class _Collector:
         yield from (requests, rejections, in_flight, replicas)
         for name, what, counts in (
             ("request_log_lines_lost", "Lines of the request log that the disk did not take.", shot.lines_lost),
-            ("receipts_lost", "Lines of receipts that the disk did not take.", shot.receipts_lost),
+            ("receipts_lost", "Receipts that the disk did not take, or that could not be made.", shot.receipts_lost),
             ("spans_lost", "Sampled calls whose spans never reached the collector.", shot.spans_lost),
         ):
             yield CounterMetricFamily(f"aimass_{name}", what, value=sum(counts.values()))

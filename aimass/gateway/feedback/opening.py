@@ -29,7 +29,7 @@ class OpenFeedback:
 
     @property
     def lost(self) -> int:
-        """Lines of receipts that the disk did not take."""
+        """Receipts that the disk did not take, or that could not be made."""
         return self._books.lost if self._books is not None else 0
 
     def close(self) -> None:

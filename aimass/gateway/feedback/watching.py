@@ -18,6 +18,8 @@ from aimass.monitoring.feedback.book import Books
 from aimass.monitoring.feedback.receipt import PREFIX, Shared, encode
 
 Shapes = tuple[tuple[int, ...], ...]
+Line = tuple[bytes, int, str]
+"""Itself, how many receipts it has, the highest request id among them."""
 GATHER_S = 0.005  # a write for each round of a busy event loop costs every call of W1 a twentieth of its time
 
 _log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class ReceiptWatching:
         """Write down what was answered so far."""
         waiting, self._waiting = self._waiting, []
         at = self._clock.now()
-        by_prefix: dict[str, list[tuple[bytes, str]]] = {}
+        by_prefix: dict[str, list[Line]] = {}
         for watcher, jobs in [(watcher, watcher.take()) for watcher in waiting]:
             try:
                 lines = list(watcher.lines(jobs, at))
@@ -50,11 +52,11 @@ class ReceiptWatching:
                 self._books.lose(len(jobs))
                 _log.exception("%d receipts of service %r cannot be made", len(jobs), watcher.service)
                 continue
-            for prefix, line, highest in lines:
-                by_prefix.setdefault(prefix, []).append((line, highest))
+            for prefix, line in lines:
+                by_prefix.setdefault(prefix, []).append(line)
         for prefix, found in by_prefix.items():
-            highest = max(highest for _, highest in found)
-            self._books.of(prefix).write(b"".join([line for line, _ in found]), len(found), int(highest[PREFIX:], 16))
+            made, receipts, highest = zip(*found, strict=True)
+            self._books.of(prefix).write(b"".join(made), receipts, int(max(highest)[PREFIX:], 16))
 
     def _begun(self, watcher: "ReceiptWatcher") -> None:
         """It holds something."""
@@ -88,8 +90,8 @@ class ReceiptWatcher:
         held, self._held = self._held, []
         return held
 
-    def lines(self, jobs: Sequence[Job], at: float) -> Iterator[tuple[str, bytes, str]]:
-        """What request ids begin with, a line of receipts, the highest request id in it."""
+    def lines(self, jobs: Sequence[Job], at: float) -> Iterator[tuple[str, Line]]:
+        """What request ids begin with, and a line of their receipts."""
         groups: dict[tuple[str, str, float, Shapes], list[Job]] = {}
         for job in jobs:
             call = job.call
@@ -97,7 +99,8 @@ class ReceiptWatcher:
             shapes = tuple([job.outputs[name].shape[1:] for name in self._members]) if self._members else ()
             groups.setdefault((call.request_id[:PREFIX], call.key.account, call.probability, shapes), []).append(job)
         for (prefix, account, share, _), alike in groups.items():
-            yield prefix, self._line(alike, account, share, at), max([job.call.request_id for job in alike])
+            highest = max([job.call.request_id for job in alike])
+            yield prefix, (self._line(alike, account, share, at), len(alike), highest)
 
     def _line(self, jobs: list[Job], account: str, share: float, at: float) -> bytes:
         shared = Shared(self.service, self._revision, account, share)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 SUFFIX = ".receipts"
@@ -23,10 +24,11 @@ class Book:
         self._size = 0
         self._highest = 0
         self._begun = 0  # in the newest file's name
-        self.lost = 0  # lines that the disk did not take
+        self.lost = 0  # receipts that the disk did not take
 
-    def write(self, lines: bytes, count: int, highest: int) -> None:
-        """``count`` whole lines, with no call after the ``highest``. Never raises: an answer needs no receipt."""
+    def write(self, lines: bytes, receipts: Sequence[int], highest: int) -> None:
+        """Whole lines, each of so many ``receipts``, with no call after the ``highest``. Never raises: an answer needs
+        no receipt."""
         try:
             if self._size >= self._part_bytes or self._is_gone():
                 self._begin()
@@ -38,7 +40,7 @@ class Book:
         self._size += written
         self._highest = max(self._highest, highest)
         if written != len(lines):
-            self.lost += count - lines.count(b"\n", 0, written)
+            self.lost += sum(receipts[lines.count(b"\n", 0, written) :])
         if 0 < written < len(lines):
             self._size = self._part_bytes  # what was cut off stays the end of its file
 
@@ -70,11 +72,11 @@ class Books:
 
     @property
     def lost(self) -> int:
-        """Lines that the disk did not take."""
+        """Receipts that the disk did not take, or that could not be made."""
         return self._lost_before + sum(book.lost for book in self._books.values())
 
     def lose(self, count: int) -> None:
-        """So many could not be made."""
+        """So many receipts could not be made."""
         self._lost_before += count
 
     def of(self, prefix: str) -> Book:

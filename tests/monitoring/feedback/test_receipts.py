@@ -27,14 +27,14 @@ def _write(book: Book, numbers: list[int], shared: Shared = SHARED) -> None:
     """Each request with as many rows as its number's last digit says, and one more; labels: number * 100 + row."""
     requests = [(_id(number), number % 10 + 1) for number in numbers]
     labels = np.array([number * 100 + row for number in numbers for row in range(number % 10 + 1)])
-    book.write(encode(shared, 5.0, requests, labels, {}), 1, max(numbers))
+    book.write(encode(shared, 5.0, requests, labels, {}), [len(requests)], max(numbers))
 
 
 def test_one_of_several_in_a_line(tmp_path: Path) -> None:
     book, receipts = Book(tmp_path, PREFIX), Receipts(tmp_path)
     scores = np.array([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]], np.float32)
     requests = [(_id(7), 1), (_id(9), 2)]
-    book.write(encode(Shared("iris", 2, "a", 0.05), 12.3456, requests, ["x", "y", "z"], {"tree": scores}), 1, 9)
+    book.write(encode(Shared("iris", 2, "a", 0.05), 12.3456, requests, ["x", "y", "z"], {"tree": scores}), [3], 9)
     assert receipts.find([_id(9), _id(8)]) == {
         _id(9): Receipt(_id(9), Shared("iris", 2, "a", 0.05), 12.346, 2, ["y", "z"], {"tree": [[0.5, 0.5], [1.0, 0.0]]})
     }
@@ -91,8 +91,8 @@ def test_a_disk_that_takes_nothing_is_counted_and_fails_nobody(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     book = Book(tmp_path / "file", PREFIX)
     _write(book, [1])
-    _write(book, [2])
-    assert book.lost == 2
+    _write(book, [2, 3])
+    assert book.lost == 3
 
 
 def _open_files(folder: Path) -> list[str]:
@@ -205,7 +205,7 @@ def test_a_slow_calls_receipt_is_in_the_book_of_its_own_id(tmp_path: Path) -> No
     newer = PREFIX[:-1] + "4"
     for prefix, number in ((PREFIX, 2**31 - 1), (newer, 1), (PREFIX, 2**31 - 2), (newer, 2)):
         lines = encode(SHARED, 5.0, [(_id(number, prefix), 1)], [3], {})
-        books.of(prefix).write(lines, 1, number)
+        books.of(prefix).write(lines, [1], number)
     wanted = {_id(2**31 - 1), _id(2**31 - 2), _id(1, newer), _id(2, newer)}
     assert receipts.find(wanted).keys() == wanted
 
@@ -217,7 +217,7 @@ def test_old_books_are_closed_and_what_they_lost_stays_counted(tmp_path: Path) -
     for number in range(4):
         for books in (lost, kept):
             prefix = PREFIX[:-1] + str(number)
-            books.of(prefix).write(encode(SHARED, 5.0, [(_id(1, prefix), 1)], [3], {}), 1, 1)
+            books.of(prefix).write(encode(SHARED, 5.0, [(_id(1, prefix), 1)], [3], {}), [1], 1)
     assert lost.lost == 4
     assert (kept.lost, len(_open_files(tmp_path / "receipts"))) == (0, BOOKS)
     kept.close()
